@@ -1,0 +1,294 @@
+"""The payout store: everything that must survive, behind guarded single-document writes.
+
+Every write returns only when a majority has journaled it; every read that decides something is
+a majority read from the primary. "Now" is always the store's own clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from models.chain import Cursor, Hit
+from models.limits import Window
+from models.money import Currency
+from models.payout import Change, Payout, PayoutStatus
+from models.transaction import BroadcastNote
+
+
+class StoreError(Exception):
+    """The store did not confirm: whatever was asked may or may not have happened."""
+
+
+class KeyTakenError(Exception):
+    """A payout of this client with this idempotency key is there already."""
+
+
+class PayoutGoneError(Exception):
+    """This payout id was declared never to arrive (its reservation is undone)."""
+
+
+class UnfitStoreError(Exception):
+    """The database cannot carry the service; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose payouts a caller may see: all, or those of a client and those of a node (either)."""
+
+    client: str | None = None
+    node_id: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """No restriction."""
+        return self.client is None and self.node_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutQuery:
+    """Filters of a list, all of which must hold. `created_from` ≤ created < `created_to`.
+
+    Newest first; `after` is the payout id at which the page before ended.
+    """
+
+    scope: Scope = field(default_factory=Scope)
+    status: PayoutStatus | None = None
+    currency: Currency | None = None
+    recipient: str | None = None
+    txid: str | None = None
+    session_id: str | None = None
+    node_id: str | None = None
+    reference: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTotal:
+    """How many payouts of one currency are in one status, and their sum in base units."""
+
+    status: PayoutStatus
+    currency: Currency
+    count: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What live attempts, and attempts that others are building now, may still take.
+
+    Base units by asset; `cost_sun` is what fees may burn besides.
+    """
+
+    trx_sun: int
+    usdt: int
+    cost_sun: int
+    building: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """A solid transaction of one of our wallets that no payout knows."""
+
+    txid: str
+    hit: Hit
+    payout_id: str | None
+    explained_by: str | None
+    explained_at: datetime | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A reason, kept in the store, why dispatch (of one wallet, or all) is closed.
+
+    `needs_trx_sun` and `needs_usdt`: the balance that opens a wallet's gate again; both None
+    for a gate that only a person opens.
+    """
+
+    name: str
+    reason: str
+    closed_at: datetime
+    needs_trx_sun: int | None = None
+    needs_usdt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether dispatch is open, as one read found it."""
+
+    cursor: Cursor | None
+    gates: Sequence[Gate]
+    open_unexplained: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim brought: the payouts under the new lease, and the cursor of that moment."""
+
+    payouts: Sequence[Payout]
+    cursor: Cursor | None
+
+
+class PayoutStore(Protocol):
+    """Payouts, the cursor, unexplained transfers, limit windows, gates and marks."""
+
+    # lifecycle
+    async def prepare(self) -> None:
+        """Check the server, make what is missing (indexes). Raises UnfitStoreError, StoreError."""
+
+    async def ping(self) -> None:
+        """Raise StoreError unless a majority-capable primary answers."""
+
+    async def now(self) -> datetime:
+        """The store's clock, UTC."""
+
+    # intake and reading
+    async def insert(self, payout: Payout) -> None:
+        """Keep a new payout; `created_at`, `updated_at`, `due_at` as given.
+
+        Inserting the same payout id again changes nothing. Raises KeyTakenError,
+        PayoutGoneError, StoreError (unknown).
+        """
+
+    async def find_by_key(self, client: str, key: str) -> Payout | None:
+        """The payout of a client's idempotency key."""
+
+    async def get(self, payout_id: str) -> Payout | None:
+        """One payout."""
+
+    async def list(self, query: PayoutQuery, limit: int) -> Sequence[Payout]:
+        """A page of payouts, newest id first."""
+
+    async def totals(self, scope: Scope) -> Sequence[StatusTotal]:
+        """Counts and sums by status and currency."""
+
+    # changes
+    async def apply(self, changes: Sequence[Change]) -> int:
+        """Write guarded changes, each to its own payout, in one unordered group.
+
+        Returns how many matched their guard and are journaled by a majority. Raises StoreError
+        when that is not known of the whole group.
+        """
+
+    # dispatch
+    async def standing(self) -> Standing:
+        """The cursor, the closed gates and the number of open unexplained transfers."""
+
+    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+        """Lease up to `limit` due pending payouts to `token`, by (priority, due time); none with
+        a hit that has not been judged."""
+
+    async def recorded(self, token: str) -> Sequence[Payout]:
+        """Payouts whose live attempt was recorded under this lease token (majority read)."""
+
+    async def exposure(self, owner: str, token: str) -> Exposure:
+        """What live attempts of a wallet, and claims of others than `token`, may still take.
+
+        A claim that is not built yet counts with its amount; `building` tells how many.
+        """
+
+    async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
+        """Add to the answer counts of live attempts; where `taken`, set `last_sent_at` to now."""
+
+    # settlement
+    async def cursor(self) -> Cursor | None:
+        """How far solid blocks have been read; None before the first start."""
+
+    async def move_cursor(self, expected: Cursor | None, new: Cursor, hits: Sequence[Hit]) -> bool:
+        """Write every hit to the document that has its txid, then move the cursor.
+
+        One ordered group: a hit goes to the payout with that txid, or to a new unexplained
+        document; the cursor moves last, if it still is `expected`. False if it is not, unless
+        it is `new` already: repeating the call after a lost answer is harmless. A hit raises the
+        payout's `version`, so that no change decided without it can be written any more.
+        """
+
+    async def to_settle(self, limit: int) -> Sequence[Payout]:
+        """Payouts with a hit that has not been judged yet."""
+
+    async def mark_settled(self, payout_id: str, txids: Sequence[str]) -> None:
+        """Note that these hits of a payout that needed no change have been judged."""
+
+    async def live_to_review(
+        self, cursor_time_ms: int, resend_seconds: float, unsent_seconds: float, limit: int
+    ) -> Sequence[Payout]:
+        """Payouts whose live attempt is at or past its expiration; or has no hit and was last
+        sent longer ago than `resend_seconds`; or was recorded longer ago than `unsent_seconds`
+        and no node took it yet. Latest expiration first."""
+
+    async def oldest_doubtful_block(self) -> int | None:
+        """The lowest reference block number among attempts that a false chain may have misjudged:
+        live ones, and dead ones of payouts that have not ended."""
+
+    # unexplained transfers
+    async def unexplained(self, *, only_open: bool, limit: int) -> Sequence[Unexplained]:
+        """Transfers that no payout knows, oldest first."""
+
+    async def find_unexplained(self, txid: str) -> Unexplained | None:
+        """One of them."""
+
+    async def count_open_unexplained(self) -> int:
+        """How many of them nobody has explained yet."""
+
+    async def claim_unexplained(
+        self, expected: Unexplained, payout_id: str | None, by: str, note: str
+    ) -> bool:
+        """Tie an open unexplained transfer to a payout (or to none), if it is still tied as in
+        `expected`. False if it is not, or closed."""
+
+    async def close_unexplained(self, txid: str) -> None:
+        """Mark a tied transfer as explained."""
+
+    # limits
+    async def reserve(self, window: Window, payout_id: str, amount: int) -> bool:
+        """Count a payout in a window unless that would exceed it. Idempotent by payout id."""
+
+    async def used(self, window_id: str) -> int:
+        """Base units that a window holds."""
+
+    async def release(self, window_id: str, payout_id: str) -> None:
+        """Take a payout out of a window again. Idempotent."""
+
+    async def settle_reservations(self, window_id: str, payout_ids: Sequence[str]) -> None:
+        """Keep what these payouts count for in a window, and forget their ids."""
+
+    async def to_release(self, limit: int) -> Sequence[Payout]:
+        """Payouts in a terminal state whose reservation is still held."""
+
+    async def mark_reservations(self, outcome: Mapping[str, str]) -> None:
+        """Set the reservation state (`kept`, `released`) of payouts, by payout id."""
+
+    async def orphans(self, older_than_seconds: float, limit: int) -> Sequence[tuple[str, str]]:
+        """(window id, payout id) of reservations that old whose payout is not there."""
+
+    async def bury(self, payout_id: str) -> bool:
+        """Make it impossible for this payout id to arrive. False if it is there."""
+
+    # time
+    async def expire_due(self, limit: int) -> Sequence[Payout]:
+        """Pending payouts whose `expires_at` has passed; none with a hit that is not judged yet."""
+
+    # gates and marks
+    async def gates(self) -> Sequence[Gate]:
+        """All closed gates."""
+
+    async def close_gate(
+        self,
+        name: str,
+        reason: str,
+        needs_trx_sun: int | None = None,
+        needs_usdt: int | None = None,
+    ) -> None:
+        """Close a gate (again: keeps the first time, takes the new reason and needs)."""
+
+    async def open_gate(self, name: str) -> bool:
+        """Open a gate; False if it was open."""
+
+    async def remember_genesis(self, genesis_id: str) -> str:
+        """Store the chain's genesis id at first start; returns the stored one."""
+
+    async def remember_wallet(self, address: str) -> frozenset[str]:
+        """Add a wallet to those ever used; returns all of them."""
