@@ -1,0 +1,391 @@
+"""The payout store in memory: the same semantics as in MongoDB, without I/O.
+
+It is the twin for tests and simulations: one thread, one process, deterministic. Time comes from
+the function that it is given. Nothing survives the process.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from adapters.memory.changes import changed, guard_holds
+from adapters.memory.queries import fits, in_scope
+from adapters.memory.windows import LimitWindows
+from models.chain import Cursor, Hit
+from models.limits import Window
+from models.money import Currency
+from models.payout import (
+    OPEN,
+    TERMINAL,
+    Change,
+    Lease,
+    Payout,
+    PayoutStatus,
+    Reservation,
+)
+from models.transaction import Attempt, AttemptState, BroadcastNote
+from ports.store import (
+    Claim,
+    Exposure,
+    Gate,
+    KeyTakenError,
+    PayoutGoneError,
+    PayoutQuery,
+    Scope,
+    Standing,
+    StatusTotal,
+    StoreError,
+    Unexplained,
+)
+
+
+class MemoryPayoutStore:
+    """ports.store.PayoutStore in dictionaries."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        """`now` is the store's clock, UTC."""
+        self._now = now
+        self._payouts: dict[str, Payout] = {}
+        self._ids_by_key: dict[tuple[str, str], str] = {}
+        self._ids_by_txid: dict[str, str] = {}
+        self._unsettled: dict[str, frozenset[str]] = {}
+        self._unexplained: dict[str, Unexplained] = {}
+        self._buried: set[str] = set()
+        self._windows = LimitWindows()
+        self._cursor: Cursor | None = None
+        self._gates: dict[str, Gate] = {}
+        self._genesis_id: str | None = None
+        self._wallets: frozenset[str] = frozenset()
+
+    # lifecycle
+
+    async def prepare(self) -> None:
+        """Nothing is missing."""
+
+    async def ping(self) -> None:
+        """It is there."""
+
+    async def now(self) -> datetime:
+        return self._now()
+
+    # intake and reading
+
+    async def insert(self, payout: Payout) -> None:
+        if payout.payout_id in self._buried:
+            raise PayoutGoneError(payout.payout_id)
+        if payout.payout_id in self._payouts:
+            return
+        if payout.idempotency_key is not None:
+            key = (payout.client, payout.idempotency_key)
+            if key in self._ids_by_key:
+                raise KeyTakenError(payout.idempotency_key)
+            self._ids_by_key[key] = payout.payout_id
+        self._payouts[payout.payout_id] = payout
+        self._ids_by_txid |= dict.fromkeys(payout.txids, payout.payout_id)
+
+    async def find_by_key(self, client: str, key: str) -> Payout | None:
+        payout_id = self._ids_by_key.get((client, key))
+        return None if payout_id is None else self._payouts[payout_id]
+
+    async def get(self, payout_id: str) -> Payout | None:
+        return self._payouts.get(payout_id)
+
+    async def list(self, query: PayoutQuery, limit: int) -> Sequence[Payout]:
+        newest_first = sorted(self._payouts, reverse=True)
+        found = (self._payouts[each] for each in newest_first)
+        return [*islice((payout for payout in found if fits(query, payout)), limit)]
+
+    async def totals(self, scope: Scope) -> Sequence[StatusTotal]:
+        totals: dict[tuple[PayoutStatus, Currency], StatusTotal] = {}
+        for payout in self._payouts.values():
+            if in_scope(scope, payout):
+                key = (payout.status, payout.order.currency)
+                total = totals.get(key, StatusTotal(*key, count=0, amount=0))
+                totals[key] = replace(
+                    total, count=total.count + 1, amount=total.amount + payout.order.amount
+                )
+        return [totals[key] for key in sorted(totals)]
+
+    # changes
+
+    async def apply(self, changes: Sequence[Change]) -> int:
+        matched = 0
+        taken = []
+        for change in changes:
+            payout = self._payouts.get(change.payout_id)
+            if payout is None or not guard_holds(payout, change.guard):
+                continue
+            if change.record is not None and not self._take_txid(payout, change.record):
+                taken.append(change.record.txid)
+                continue
+            self._payouts[payout.payout_id] = changed(payout, change, self._now())
+            if change.hit is not None:
+                self._settle(payout.payout_id, {change.hit.txid})
+            matched += 1
+        if taken:
+            raise StoreError(f"another document has the txid {taken[0]}")
+        return matched
+
+    def _take_txid(self, payout: Payout, attempt: Attempt) -> bool:
+        """Whether no other document has the txid; from now on this payout has it."""
+        if attempt.txid in self._unexplained:
+            return False
+        owner = self._ids_by_txid.setdefault(attempt.txid, payout.payout_id)
+        return owner == payout.payout_id
+
+    # dispatch
+
+    async def standing(self) -> Standing:
+        return Standing(self._cursor, await self.gates(), await self.count_open_unexplained())
+
+    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+        now = self._now()
+        candidates = [payout for payout in self._judged_pending() if _due(payout, now)]
+        candidates.sort(key=lambda payout: (-payout.order.priority, payout.due_at))
+        lease = Lease(owner, token, now + timedelta(seconds=lease_seconds))
+        claimed = [replace(payout, lease=lease) for payout in candidates[:limit]]
+        self._payouts.update({payout.payout_id: payout for payout in claimed})
+        return Claim(claimed, self._cursor if claimed else None)
+
+    async def recorded(self, token: str) -> Sequence[Payout]:
+        return [
+            payout
+            for payout, _ in self._live()
+            if payout.lease is not None and payout.lease.token == token
+        ]
+
+    async def exposure(self, owner: str, token: str) -> Exposure:
+        live = [pair for pair in self._live() if pair[1].owner == owner]
+        building = [
+            payout
+            for payout in self._with(PayoutStatus.PENDING)
+            if payout.lease is not None
+            and payout.lease.token != token
+            and payout.lease.until > self._now()
+        ]
+        amounts = dict.fromkeys(Currency, 0)
+        for payout in [*building, *(payout for payout, _ in live)]:
+            amounts[payout.order.currency] += payout.order.amount
+        return Exposure(
+            trx_sun=amounts[Currency.TRX],
+            usdt=amounts[Currency.USDT],
+            cost_sun=sum(attempt.max_cost_sun for _, attempt in live),
+            building=len(building),
+        )
+
+    async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
+        for note in notes:
+            payout = self._payouts.get(note.payout_id)
+            attempt = payout.live_attempt if payout else None
+            if payout is None or attempt is None or attempt.txid != note.txid:
+                continue
+            answers = {**attempt.answers, note.answer: attempt.answers.get(note.answer, 0) + 1}
+            sent_at = self._now() if note.taken else attempt.last_sent_at
+            noted = replace(attempt, answers=answers, last_sent_at=sent_at)
+            self._payouts[payout.payout_id] = replace(payout, live_attempt=noted)
+
+    # settlement
+
+    async def cursor(self) -> Cursor | None:
+        return self._cursor
+
+    async def move_cursor(self, expected: Cursor | None, new: Cursor, hits: Sequence[Hit]) -> bool:
+        for hit in hits:
+            payout_id = self._ids_by_txid.get(hit.txid)
+            if payout_id is None:
+                self._add_unexplained(hit)
+            else:
+                self._add_hit(payout_id, hit)
+        if self._cursor == expected:
+            self._cursor = new
+        return self._cursor == new
+
+    def _add_hit(self, payout_id: str, hit: Hit) -> None:
+        """Raising the version keeps out any change that was decided without knowing the hit."""
+        payout = self._payouts[payout_id]
+        hits = payout.hits if hit in payout.hits else (*payout.hits, hit)
+        self._payouts[payout_id] = replace(payout, hits=hits, version=payout.version + 1)
+        self._unsettled[payout_id] = self._unsettled.get(payout_id, frozenset()) | {hit.txid}
+
+    def _add_unexplained(self, hit: Hit) -> None:
+        """The newest hit counts: an older one is of a chain that was left."""
+        known = self._unexplained.get(hit.txid, Unexplained(hit.txid, hit, None, None, None, None))
+        self._unexplained[hit.txid] = replace(known, hit=hit)
+
+    async def to_settle(self, limit: int) -> Sequence[Payout]:
+        return [self._payouts[payout_id] for payout_id in islice(self._unsettled, limit)]
+
+    async def mark_settled(self, payout_id: str, txids: Sequence[str]) -> None:
+        self._settle(payout_id, set(txids))
+
+    def _settle(self, payout_id: str, txids: set[str]) -> None:
+        left = self._unsettled.pop(payout_id, frozenset()) - txids
+        if left:
+            self._unsettled[payout_id] = left
+
+    async def live_to_review(
+        self, cursor_time_ms: int, resend_seconds: float, unsent_seconds: float, limit: int
+    ) -> Sequence[Payout]:
+        # Latest expiration first: what can't be proven dead yet keeps nothing from being re-sent.
+        sent_by = self._now() - timedelta(seconds=resend_seconds)
+        made_by = self._now() - timedelta(seconds=unsent_seconds)
+        found = [
+            (attempt.expiration_ms, payout)
+            for payout, attempt in self._live()
+            if attempt.expiration_ms <= cursor_time_ms or _silent(payout, attempt, sent_by, made_by)
+        ]
+        found.sort(key=lambda pair: -pair[0])
+        return [payout for _, payout in found[:limit]]
+
+    async def oldest_doubtful_block(self) -> int | None:
+        attempts = (
+            attempt
+            for payout in self._with(*OPEN)
+            for attempt in (payout.live_attempt, *payout.attempts)
+            if attempt is not None and attempt.state in (AttemptState.LIVE, AttemptState.DEAD)
+        )
+        return min((attempt.ref_block.number for attempt in attempts), default=None)
+
+    # unexplained transfers
+
+    async def unexplained(self, *, only_open: bool, limit: int) -> Sequence[Unexplained]:
+        found = [
+            transfer
+            for transfer in self._unexplained.values()
+            if transfer.explained_at is None or not only_open
+        ]
+        return sorted(found, key=lambda each: (each.hit.block.number, each.txid))[:limit]
+
+    async def find_unexplained(self, txid: str) -> Unexplained | None:
+        return self._unexplained.get(txid)
+
+    async def count_open_unexplained(self) -> int:
+        return sum(transfer.explained_at is None for transfer in self._unexplained.values())
+
+    async def claim_unexplained(
+        self, expected: Unexplained, payout_id: str | None, by: str, note: str
+    ) -> bool:
+        transfer = self._unexplained.get(expected.txid)
+        if transfer is None or transfer.explained_at is not None:
+            return False
+        if (transfer.payout_id, transfer.explained_by) != (
+            expected.payout_id,
+            expected.explained_by,
+        ):
+            return False
+        self._unexplained[transfer.txid] = replace(
+            transfer, payout_id=payout_id, explained_by=by, note=note
+        )
+        return True
+
+    async def close_unexplained(self, txid: str) -> None:
+        transfer = self._unexplained.get(txid)
+        if transfer is None or transfer.explained_by is None or transfer.explained_at is not None:
+            return
+        self._unexplained[txid] = replace(transfer, explained_at=self._now())
+
+    # limits
+
+    async def reserve(self, window: Window, payout_id: str, amount: int) -> bool:
+        return self._windows.reserve(window, payout_id, amount, self._now())
+
+    async def used(self, window_id: str) -> int:
+        return self._windows.used(window_id)
+
+    async def release(self, window_id: str, payout_id: str) -> None:
+        self._windows.release(window_id, payout_id)
+
+    async def settle_reservations(self, window_id: str, payout_ids: Sequence[str]) -> None:
+        self._windows.keep(window_id, payout_ids)
+
+    async def to_release(self, limit: int) -> Sequence[Payout]:
+        held = (
+            payout for payout in self._with(*TERMINAL) if payout.reservation is Reservation.HELD
+        )
+        return [*islice(held, limit)]
+
+    async def mark_reservations(self, outcome: Mapping[str, str]) -> None:
+        for payout_id, state in outcome.items():
+            payout = self._payouts.get(payout_id)
+            if payout is not None and payout.reservation is Reservation.HELD:
+                self._payouts[payout_id] = replace(payout, reservation=Reservation(state))
+
+    async def orphans(self, older_than_seconds: float, limit: int) -> Sequence[tuple[str, str]]:
+        entries = self._windows.entries_until(self._now() - timedelta(seconds=older_than_seconds))
+        return [*islice((entry for entry in entries if entry[1] not in self._payouts), limit)]
+
+    async def bury(self, payout_id: str) -> bool:
+        if payout_id in self._payouts:
+            return False
+        self._buried.add(payout_id)
+        return True
+
+    # time
+
+    async def expire_due(self, limit: int) -> Sequence[Payout]:
+        now = self._now()
+        passed = [
+            (payout.order.expires_at, payout)
+            for payout in self._judged_pending()
+            if payout.order.expires_at is not None and payout.order.expires_at <= now
+        ]
+        passed.sort(key=lambda pair: pair[0])
+        return [payout for _, payout in passed[:limit]]
+
+    # gates and marks
+
+    async def gates(self) -> Sequence[Gate]:
+        return [self._gates[name] for name in sorted(self._gates)]
+
+    async def close_gate(
+        self,
+        name: str,
+        reason: str,
+        needs_trx_sun: int | None = None,
+        needs_usdt: int | None = None,
+    ) -> None:
+        closed_at = self._gates[name].closed_at if name in self._gates else self._now()
+        self._gates[name] = Gate(name, reason, closed_at, needs_trx_sun, needs_usdt)
+
+    async def open_gate(self, name: str) -> bool:
+        return self._gates.pop(name, None) is not None
+
+    async def remember_genesis(self, genesis_id: str) -> str:
+        self._genesis_id = self._genesis_id or genesis_id
+        return self._genesis_id
+
+    async def remember_wallet(self, address: str) -> frozenset[str]:
+        self._wallets |= {address}
+        return self._wallets
+
+    # shared
+
+    def _with(self, *statuses: PayoutStatus) -> Iterator[Payout]:
+        return (payout for payout in self._payouts.values() if payout.status in statuses)
+
+    def _judged_pending(self) -> Iterator[Payout]:
+        pending = self._with(PayoutStatus.PENDING)
+        return (payout for payout in pending if payout.payout_id not in self._unsettled)
+
+    def _live(self) -> Iterator[tuple[Payout, Attempt]]:
+        for payout in self._with(PayoutStatus.PROCESSING):
+            if payout.live_attempt is not None:
+                yield payout, payout.live_attempt
+
+
+def _due(payout: Payout, now: datetime) -> bool:
+    expires_at = payout.order.expires_at
+    return (
+        payout.due_at <= now
+        and (payout.lease is None or payout.lease.until <= now)
+        and (expires_at is None or expires_at > now)
+    )
+
+
+def _silent(payout: Payout, attempt: Attempt, sent_by: datetime, made_by: datetime) -> bool:
+    """Whether no block had the attempt, and sending it (or making it) is that long ago."""
+    if any(hit.txid == attempt.txid for hit in payout.hits):
+        return False
+    sent_at = attempt.last_sent_at
+    return attempt.created_at <= made_by if sent_at is None else sent_at <= sent_by

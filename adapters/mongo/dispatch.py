@@ -1,0 +1,159 @@
+"""Leasing due payouts, and what live attempts may still take."""
+
+from collections.abc import Sequence
+
+from pymongo import UpdateOne
+
+from adapters.mongo.client import Document
+from adapters.mongo.documents import CURSOR_ID, cursor_of, decode, payout_of
+from adapters.mongo.errors import confirmed
+from adapters.mongo.expressions import (
+    NOT_TEXT,
+    NOW,
+    TEXT,
+    Expression,
+    after_now,
+    has_passed,
+    is_ahead,
+    items,
+    literal,
+    without,
+)
+from adapters.mongo.part import StorePart
+from adapters.mongo.unexplained import OPEN_UNEXPLAINED
+from models.money import Currency
+from models.payout import Payout, PayoutStatus
+from models.transaction import BroadcastNote
+from ports.store import Claim, Exposure, Gate, Standing
+
+_CLAIMABLE: Document = {
+    "status": PayoutStatus.PENDING,
+    "live_attempt": None,
+    "unsettled": NOT_TEXT,
+    "$expr": {
+        "$and": [
+            {"$lte": ["$due_at", NOW]},
+            {"$not": [is_ahead("$lease.until")]},
+            {"$not": [has_passed("$order.expires_at")]},
+        ]
+    },
+}
+
+
+class Dispatch(StorePart):
+    """What the dispatcher asks of the store."""
+
+    @confirmed
+    async def standing(self) -> Standing:
+        unexplained = [{"$match": OPEN_UNEXPLAINED}, {"$count": "open_unexplained"}]
+        gates = [{"$match": {"kind": "gate"}}, {"$sort": {"_id": 1}}]
+        stages: list[Document] = [
+            {"$match": {"_id": CURSOR_ID}},
+            {"$unionWith": {"coll": self._payouts.name, "pipeline": unexplained}},
+            {"$unionWith": {"coll": self._marks.name, "pipeline": gates}},
+        ]
+        found = [document async for document in self._payouts.aggregate(stages)]
+        return Standing(
+            cursor=next((cursor_of(each) for each in found if "cursor" in each), None),
+            gates=[decode(Gate, each) for each in found if each.get("kind") == "gate"],
+            open_unexplained=sum(each.get("open_unexplained", 0) for each in found),
+        )
+
+    @confirmed
+    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+        urgency = [("order.priority", -1), ("due_at", 1)]
+        candidates = [
+            candidate["_id"]
+            async for candidate in self._payouts.find(
+                _CLAIMABLE, {"_id": 1}, sort=urgency, limit=limit, batch_size=limit
+            )
+        ]
+        if not candidates:
+            return Claim((), None)
+        lease = {
+            "owner": literal(owner),
+            "token": literal(token),
+            "until": after_now(lease_seconds),
+        }
+        await self._payouts.update_many(
+            {"_id": {"$in": candidates}, **_CLAIMABLE}, [{"$set": {"lease": lease}}]
+        )
+        return await self._leased(candidates, token)
+
+    async def _leased(self, candidates: Sequence[str], token: str) -> Claim:
+        """Which candidates carry the token, and the cursor, in one command."""
+        wanted = {
+            "_id": {"$in": [*candidates, CURSOR_ID]},
+            "$or": [{"_id": CURSOR_ID}, {"lease.token": token}],
+        }
+        limit = len(candidates) + 1
+        documents = await self._payouts.find(wanted, limit=limit, batch_size=limit).to_list(limit)
+        found = {document["_id"]: document for document in documents}
+        cursor = found.pop(CURSOR_ID, None)
+        return Claim(
+            payouts=[payout_of(found[each]) for each in candidates if each in found],
+            cursor=cursor_of(cursor) if cursor else None,
+        )
+
+    @confirmed
+    async def recorded(self, token: str) -> Sequence[Payout]:
+        found = self._payouts.find({"lease.token": token, "live_attempt": {"$ne": None}})
+        return [payout_of(document) async for document in found]
+
+    @confirmed
+    async def exposure(self, owner: str, token: str) -> Exposure:
+        live: Document = {"status": PayoutStatus.PROCESSING, "live_attempt.owner": owner}
+        building: Document = {
+            "status": PayoutStatus.PENDING,
+            "lease.token": {**TEXT, "$ne": token},
+            "$expr": is_ahead("$lease.until"),
+        }
+        stages = [
+            {"$match": {"$or": [live, building]}},
+            {"$group": _EXPOSURE},
+            {"$project": {"_id": 0}},
+        ]
+        totals = await self._payouts.aggregate(stages).to_list(1)
+        return Exposure(**totals[0]) if totals else Exposure(0, 0, 0, 0)
+
+    @confirmed
+    async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
+        if notes:
+            await self._payouts.bulk_write([_noting(note) for note in notes], ordered=False)
+
+
+def _sum_of(currency: Currency) -> Expression:
+    is_it: Expression = {"$eq": ["$order.currency", currency.value]}
+    return {"$sum": {"$cond": [is_it, "$order.amount", 0]}}
+
+
+_EXPOSURE: Document = {
+    "_id": None,
+    "trx_sun": _sum_of(Currency.TRX),
+    "usdt": _sum_of(Currency.USDT),
+    "cost_sun": {"$sum": {"$ifNull": ["$live_attempt.max_cost_sun", 0]}},
+    "building": {"$sum": {"$cond": [{"$eq": ["$status", PayoutStatus.PENDING.value]}, 1, 0]}},
+}
+
+
+def _noting(note: BroadcastNote) -> UpdateOne:
+    """Count one answer, kept as {k, v}, and where a node took the bytes the time of sending."""
+    is_it: Expression = {"$eq": ["$$item.k", literal(note.answer)]}
+    before = {"$filter": {"input": items("$live_attempt.answers"), "as": "item", "cond": is_it}}
+    counted: Expression = {
+        "k": literal(note.answer),
+        "v": {"$add": [{"$sum": {"$map": {"input": before, "in": "$$this.v"}}}, 1]},
+    }
+    others = without("$live_attempt.answers", is_it)
+    sent_at = {"live_attempt.last_sent_at": NOW} if note.taken else {}
+    return UpdateOne(
+        {"_id": note.payout_id, "live_attempt.txid": note.txid},
+        [
+            {
+                "$set": {
+                    "live_attempt.answers": {"$concatArrays": [others, [counted]]},
+                    **sent_at,
+                }
+            }
+        ],
+    )

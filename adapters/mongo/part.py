@@ -1,0 +1,25 @@
+"""What the parts of the store share: the collections, the breaker, how long a call may take."""
+
+from typing import Any
+
+from adapters.mongo.breaker import mongo_breaker
+from adapters.mongo.client import Database
+from utils.circuit_breaker import BreakerPolicy, CircuitBreaker
+
+NEVER_OPENS = BreakerPolicy(failure_threshold=1000, recovery_seconds=0)
+
+
+class StorePart:
+    """A group of the store's methods over its three collections.
+
+    All calls go through `breaker`; one that never opens unless another is given.
+    """
+
+    def __init__(self, database: Database, breaker: CircuitBreaker | None = None) -> None:
+        self.breaker = breaker or mongo_breaker(NEVER_OPENS)
+        self._database = database
+        self._payouts = database["payouts"]
+        self._windows = database["limit_windows"]
+        self._marks = database["marks"]
+        options: Any = database.client.options  # the driver's annotation is wrong
+        self.timeout_seconds: float | None = options.timeout
