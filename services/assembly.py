@@ -1,0 +1,153 @@
+"""All services over given ports and policies: the same wiring in the process and in every test."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.limits import AmountLimits
+from models.money import Currency
+from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from ports.chain import Chain, TransactionCodec
+from ports.observer import Observer
+from ports.signals import Wakeups
+from ports.signer import Signer
+from ports.store import PayoutStore
+from services.attempts import AttemptBuilder
+from services.broadcast import Broadcaster
+from services.chain_identity import ChainIdentity
+from services.dispatch import Dispatcher
+from services.funds import Funds
+from services.gate import DispatchGate
+from services.heads import HeadWatch
+from services.housekeeping import Housekeeping
+from services.intake import Intake
+from services.limits import LimitKeeper
+from services.payout_router import PayoutRouter
+from services.settlement import Settlement
+from services.transitions import Transitions
+from services.unexplained import Explaining
+from utils.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the services stand on. `replica` names this process; ids and tokens must be unique."""
+
+    store: PayoutStore
+    chain: Chain
+    codec: TransactionCodec
+    signer: Signer
+    wakeups: Wakeups
+    observer: Observer
+    replica: str
+    new_id: Callable[[datetime], str]
+    new_token: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What the services are told. `known_genesis` is None on a devnet: any chain."""
+
+    usdt_contract: str
+    amounts: Mapping[Currency, AmountLimits]
+    fees: FeePolicy
+    attempts: AttemptPolicy
+    dispatch: DispatchPolicy
+    settle: SettlePolicy
+    head_stale_seconds: float
+    saving: RetryPolicy
+    quarantine: bool
+    known_genesis: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and what the loops call."""
+
+    router: PayoutRouter
+    dispatcher: Dispatcher
+    settlement: Settlement
+    housekeeping: Housekeeping
+    identity: ChainIdentity
+
+
+async def assemble(ports: Ports, policies: Policies) -> Services:
+    """Wire everything. Notes the signer's wallet as one that was used, and where the cursor stands
+    at this start; raises StoreError."""
+    store, chain, observer = ports.store, ports.chain, ports.observer
+    wallets = await store.remember_wallet(ports.signer.address)
+    builder = AttemptBuilder(ports.codec, ports.signer, policies.usdt_contract)
+    limits = LimitKeeper(store)
+    funds = Funds(
+        store=store,
+        chain=chain,
+        builder=builder,
+        observer=observer,
+        fees=policies.fees,
+        preflight=policies.dispatch.preflight,
+    )
+    transitions = Transitions(store, observer)
+    broadcaster = Broadcaster(store, chain, observer, policies.dispatch.concurrency)
+    settlement = Settlement(
+        store=store,
+        chain=chain,
+        funds=funds,
+        broadcaster=broadcaster,
+        transitions=transitions,
+        observer=observer,
+        wallets=wallets,
+        fees=policies.fees,
+        policy=policies.settle,
+        max_deaths=policies.dispatch.max_deaths,
+    )
+    dispatcher = Dispatcher(
+        store=store,
+        broadcaster=broadcaster,
+        transitions=transitions,
+        builder=builder,
+        gate=DispatchGate(
+            store,
+            chain,
+            policies.attempts,
+            quarantine=policies.quarantine,
+            started_at=await store.cursor(),
+        ),
+        funds=funds,
+        heads=HeadWatch(chain, policies.head_stale_seconds),
+        observer=observer,
+        attempts=policies.attempts,
+        policy=policies.dispatch,
+        replica=ports.replica,
+        new_token=ports.new_token,
+    )
+    router = PayoutRouter(
+        store=store,
+        intake=_intake(ports, policies, limits),
+        limits=limits,
+        explaining=Explaining(store, builder),
+        wakeups=ports.wakeups,
+        newest_seen=settlement.newest_seen,
+    )
+    return Services(
+        router=router,
+        dispatcher=dispatcher,
+        settlement=settlement,
+        housekeeping=Housekeeping(store, limits, transitions, observer),
+        identity=ChainIdentity(store, chain, policies.known_genesis),
+    )
+
+
+def _intake(ports: Ports, policies: Policies, limits: LimitKeeper) -> Intake:
+    return Intake(
+        store=ports.store,
+        limits=limits,
+        wakeups=ports.wakeups,
+        observer=ports.observer,
+        amounts=policies.amounts,
+        forbidden={
+            ports.signer.address: "the wallet that pays",
+            policies.usdt_contract: "the token contract",
+        },
+        new_id=ports.new_id,
+        saving=policies.saving,
+    )

@@ -1,0 +1,118 @@
+"""The gate in front of dispatch: every reason for which nothing new may be built now.
+
+Closed until proven open. What a restart or a restored backup could have forgotten must first
+show up in solid blocks: dispatch waits until the cursor has reached what was the head at start,
+and, when the cursor lagged by more than an attempt can live (or in quarantine), until no forgotten
+attempt can be included any more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from models.chain import BlockRef, Cursor
+from models.policy import AttemptPolicy
+from ports.chain import Chain
+from ports.store import Gate, PayoutStore, Standing
+
+WALLET_GATE = "wallet:"
+"""Gates of single wallets; the funds step opens them, not this gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """One reason for which dispatch is closed: a short name for metrics, a sentence for people."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpensAt:
+    """The block number, and in quarantine also the block time (ms), that the cursor must reach."""
+
+    number: int
+    after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Why dispatch is closed (nothing when it is open), and the closed gates by wallet."""
+
+    closed: Sequence[Closed]
+    wallets: Mapping[str, Gate]
+
+
+def opening(head: BlockRef, cursor: Cursor, policy: AttemptPolicy, *, quarantine: bool) -> OpensAt:
+    """Where dispatch opens, given the head and the cursor at start."""
+    lag_ms = head.time_ms - cursor.block.time_ms
+    longest = policy.max_beyond_cursor_ms
+    wait = quarantine or lag_ms > longest
+    return OpensAt(head.number, head.time_ms + longest if wait else None)
+
+
+class DispatchGate:
+    """Decides, before each group, whether anything may be built.
+
+    `started_at` is the cursor of the start, before anybody read on; None if there was none yet.
+    """
+
+    def __init__(
+        self,
+        store: PayoutStore,
+        chain: Chain,
+        policy: AttemptPolicy,
+        *,
+        quarantine: bool,
+        started_at: Cursor | None = None,
+    ) -> None:
+        self._store = store
+        self._chain = chain
+        self._policy = policy
+        self._quarantine = quarantine
+        self._started_at = started_at
+        self._opens_at: OpensAt | None = None
+
+    async def look(self) -> View:
+        """Why dispatch is closed now, if it is, and which wallets are closed.
+
+        Raises StoreError, ChainUnavailableError.
+        """
+        standing = await self._store.standing()
+        wallets = {
+            gate.name.removeprefix(WALLET_GATE): gate
+            for gate in standing.gates
+            if gate.name.startswith(WALLET_GATE)
+        }
+        cursor = standing.cursor
+        if cursor is None:
+            return View((Closed("starting", "no solid block has been read yet"),), wallets)
+        reasons = _lasting(standing, cursor) + await self._still_starting(cursor)
+        return View(tuple(reasons), wallets)
+
+    async def _still_starting(self, cursor: Cursor) -> list[Closed]:
+        if self._opens_at is None:
+            head = await self._chain.head()
+            start = self._started_at or cursor
+            self._opens_at = opening(head, start, self._policy, quarantine=self._quarantine)
+        target = self._opens_at
+        if cursor.block.number < target.number:
+            text = f"solid blocks are read up to {cursor.block.number} of {target.number}"
+            return [Closed("catching_up", text)]
+        if target.after_ms is not None and cursor.block.time_ms <= target.after_ms:
+            left = (target.after_ms - cursor.block.time_ms) // 1000
+            return [Closed("quarantine", f"quarantine for {left} more seconds of chain time")]
+        return []
+
+
+def _lasting(standing: Standing, cursor: Cursor) -> list[Closed]:
+    """The reasons that are stored, and hold for every replica."""
+    reasons = [Closed("broken_link", cursor.broken)] if cursor.broken else []
+    reasons += [
+        Closed(gate.name, gate.reason)
+        for gate in standing.gates
+        if not gate.name.startswith(WALLET_GATE)
+    ]
+    if standing.open_unexplained:
+        text = f"{standing.open_unexplained} transfers of our wallets that no payout explains"
+        reasons.append(Closed("unexplained", text))
+    return reasons

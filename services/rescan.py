@@ -1,0 +1,40 @@
+"""Recovery from a broken link: solid blocks that do not continue what was read.
+
+Either an endpoint lies now, or one lied before. Dispatch closes first. If the chain, as its
+endpoints agree on it, still holds the cursor block, nothing was wrong with what we read, and the
+answer is only waited out. Otherwise the cursor goes back to a block at or below the reference block
+of every attempt that is live, or that died while its payout has not ended, and reading starts anew
+from there: a payment that the false chain hid shows before anything more is paid.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from models.chain import Cursor
+from ports.chain import Chain
+from ports.store import PayoutStore
+
+log = structlog.get_logger(__name__)
+
+
+async def rescan(store: PayoutStore, chain: Chain, cursor: Cursor, problem: str) -> Cursor | None:
+    """Close dispatch and, where the cursor block is not on the chain, rewind.
+
+    The cursor as it is now, or None when another replica moved it. Raises StoreError,
+    ChainUnavailableError.
+    """
+    log.error("solid blocks do not link", cursor=cursor.block.number, problem=problem)
+    closed = replace(cursor, broken=problem)
+    if closed != cursor and not await store.move_cursor(cursor, closed, ()):
+        return None
+    ours = await chain.solid_block(cursor.block.number)
+    if ours.block_id == cursor.block.block_id:
+        return closed
+    oldest = await store.oldest_doubtful_block()
+    start = cursor.block.number if oldest is None else min(oldest, cursor.block.number)
+    base = await chain.solid_block(start)
+    head = await chain.solid_head()
+    rewound = replace(closed, block=base, run_start=base.number, reopen_at=head.number)
+    log.error("rescan", back_to=base.number, dispatch_reopens_at=head.number)
+    return rewound if await store.move_cursor(closed, rewound, ()) else None

@@ -1,0 +1,157 @@
+"""Every reason for which nothing may be built."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.memory.store import MemoryPayoutStore
+from models.chain import BlockRef, Cursor
+from models.policy import AttemptPolicy
+from services.gate import WALLET_GATE, DispatchGate, OpensAt, opening
+from tests.factories import a_block, a_cursor, a_hit
+from tests.harness import SERVICE, FakeClock
+from tests.unit.services.desk import a_desk
+
+POLICY = AttemptPolicy(life_ms=60_000, max_beyond_cursor_ms=180_000)
+LONGEST = POLICY.max_beyond_cursor_ms
+
+
+class Head:
+    """A chain of which only the head is asked; `number` moves it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    async def head(self) -> BlockRef:
+        return a_block(self.number)
+
+
+def a_gate(
+    store: MemoryPayoutStore, head: int = 1_000, *, quarantine: bool = False
+) -> DispatchGate:
+    return DispatchGate(store, Head(head), POLICY, quarantine=quarantine)  # type: ignore[arg-type]
+
+
+async def at(store: MemoryPayoutStore, cursor: Cursor) -> None:
+    assert await store.move_cursor(await store.cursor(), cursor, ())
+
+
+async def names(gate: DispatchGate) -> list[str]:
+    return [closed.name for closed in (await gate.look()).closed]
+
+
+@pytest.fixture
+def store() -> MemoryPayoutStore:
+    return MemoryPayoutStore(FakeClock())
+
+
+async def test_closed_until_a_solid_block_was_read(store: MemoryPayoutStore) -> None:
+    assert await names(a_gate(store)) == ["starting"]
+
+
+async def test_opens_when_the_cursor_reaches_the_head_of_the_start(
+    store: MemoryPayoutStore,
+) -> None:
+    gate = a_gate(store, head=1_003)
+    for number, expected in [(1_000, ["catching_up"]), (1_002, ["catching_up"]), (1_003, [])]:
+        await at(store, a_cursor(number))
+        assert await names(gate) == expected
+
+
+async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> None:
+    chain = Head(1_000)
+    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    await at(store, a_cursor(1_000))
+    assert await names(gate) == []
+    chain.number = 2_000  # the chain goes on while solid blocks lag
+    assert await names(gate) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "quarantine", "opens_at_ms"),
+    [
+        (1_000, False, None),
+        (1_060, False, None),
+        (1_061, False, a_block(1_061).time_ms + LONGEST),
+        (5_000, False, a_block(5_000).time_ms + LONGEST),
+        (1_000, True, a_block(1_000).time_ms + LONGEST),
+        (1_060, True, a_block(1_060).time_ms + LONGEST),
+    ],
+    ids=["no lag", "lag of a life", "more than a life", "long away", "restored", "restored, lag"],
+)
+def test_where_dispatch_opens(head: int, quarantine: bool, opens_at_ms: int | None) -> None:
+    target = opening(a_block(head), a_cursor(1_000), POLICY, quarantine=quarantine)
+    assert target == OpensAt(head, opens_at_ms)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_no_forgotten_attempt_can_be_included_once_open(
+    cursor_ms: int, head_ms: int, quarantine: bool
+) -> None:
+    """An attempt that the store forgot was built before the start, on a head of then at most, and
+    expires within `max_beyond_cursor_ms` of a cursor that was no newer than that head."""
+    head, cursor = BlockRef(9, "", head_ms), Cursor(BlockRef(5, "", cursor_ms), 0)
+    target = opening(head, cursor, POLICY, quarantine=quarantine)
+    latest_expiration = cursor_ms + LONGEST  # of what this very store recorded
+    if quarantine:
+        latest_expiration = head_ms + LONGEST  # of what a later copy of it did
+    if target.after_ms is None:
+        assert head_ms <= latest_expiration
+    else:
+        assert target.after_ms >= latest_expiration
+
+
+async def test_quarantine_ends_after_the_longest_life_of_what_was_forgotten(
+    store: MemoryPayoutStore,
+) -> None:
+    gate = a_gate(store, quarantine=True)
+    last = 1_000 + LONGEST // 3_000
+    for number, expected in [(1_000, ["quarantine"]), (last, ["quarantine"]), (last + 1, [])]:
+        await at(store, a_cursor(number))
+        assert await names(gate) == expected
+
+
+async def test_a_broken_link_closes_until_it_is_mended(store: MemoryPayoutStore) -> None:
+    gate = a_gate(store)
+    broken = a_cursor(1_000, broken="block 1001 does not follow 1000")
+    await at(store, broken)
+    (closed,) = (await gate.look()).closed
+    assert (closed.name, closed.reason) == ("broken_link", "block 1001 does not follow 1000")
+    await at(store, replace(broken, broken=""))
+    assert await names(gate) == []
+
+
+async def test_a_stored_gate_closes_and_that_of_a_wallet_does_not(
+    store: MemoryPayoutStore,
+) -> None:
+    gate = a_gate(store)
+    await at(store, a_cursor(1_000))
+    await store.close_gate(WALLET_GATE + "T1", "empty", 1, 0)
+    assert await names(gate) == []
+    await store.close_gate("frozen", "a dead attempt was included")
+    (closed,) = (await gate.look()).closed
+    assert (closed.name, closed.reason) == ("frozen", "a dead attempt was included")
+    await store.open_gate("frozen")
+    assert await names(gate) == []
+
+
+async def test_an_unexplained_transfer_closes_until_somebody_explains_it() -> None:
+    desk = a_desk()
+    gate = a_gate(desk.memory)
+    await at(desk.memory, a_cursor(999))
+    hit = a_hit()
+    assert await desk.memory.move_cursor(a_cursor(999), a_cursor(1_000), [hit])
+    (closed,) = (await gate.look()).closed
+    assert closed.name == "unexplained"
+    assert closed.reason.startswith("1 ")
+    await desk.router.explain(SERVICE, hit.txid, None, "paid by hand")
+    assert await names(gate) == []
+
+
+async def test_all_reasons_are_told(store: MemoryPayoutStore) -> None:
+    gate = a_gate(store, head=2_000)
+    await store.move_cursor(None, a_cursor(1_000, broken="torn"), [a_hit()])
+    await store.close_gate("frozen", "why")
+    assert await names(gate) == ["broken_link", "frozen", "unexplained", "catching_up"]

@@ -1,0 +1,169 @@
+"""Reservations of ended and of lost payouts, with a crash between any two steps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.errors import PayoutError
+from models.limits import Window
+from models.payout import Payout, PayoutStatus, Reservation
+from models.transaction import AttemptState
+from ports.store import StoreError
+from services.limits import ORPHAN_AGE_SECONDS, keeps_reservation
+from tests.factories import LONG_AGO, a_hit, a_payout, an_attempt
+from tests.unit.services.desk import Desk, a_desk
+from tests.unit.services.faulty_store import FaultyStore
+
+S = PayoutStatus
+AMOUNT = 100
+DAY = Window("day", "P103", maximum=1_000, ends_at=LONG_AGO)
+HOUR = Window("hour", "P104", maximum=500, ends_at=LONG_AGO)
+WINDOWS = (DAY.window_id, HOUR.window_id)
+
+
+async def ended(desk: Desk, status: PayoutStatus, **fields: Any) -> Payout:
+    """A payout that has ended, with its reservations."""
+    payout = a_payout(status=status, window_ids=WINDOWS, **fields)
+    await desk.limits.reserve([DAY, HOUR], payout.payout_id, AMOUNT)
+    await desk.memory.insert(payout)
+    desk.store.calls.clear()
+    return payout
+
+
+async def used(desk: Desk) -> list[int]:
+    return [await desk.memory.used(window_id) for window_id in WINDOWS]
+
+
+async def reservation(desk: Desk, payout: Payout) -> Reservation:
+    found = await desk.memory.get(payout.payout_id)
+    assert found is not None
+    return found.reservation
+
+
+async def test_a_payout_counts_in_every_window_or_in_none() -> None:
+    desk = a_desk(FaultyStore)
+    for number in range(5):
+        await desk.limits.reserve([DAY, HOUR], f"payout_{number}", AMOUNT)
+    with pytest.raises(PayoutError) as refusal:
+        await desk.limits.reserve([DAY, HOUR], "payout_6", AMOUNT)
+    assert refusal.value.code == "P104"
+    assert await used(desk) == [500, 500]
+
+
+async def test_reserving_again_counts_once() -> None:
+    desk = a_desk(FaultyStore)
+    for _ in range(3):
+        await desk.limits.reserve([DAY, HOUR], "payout_1", AMOUNT)
+    assert await used(desk) == [AMOUNT, AMOUNT]
+    for _ in range(3):
+        await desk.limits.release(WINDOWS, "payout_1")
+    assert await used(desk) == [0, 0]
+
+
+SUCCESSFUL = an_attempt(state=AttemptState.SETTLED)
+
+
+@pytest.mark.parametrize(
+    ("status", "hits", "keeps"),
+    [
+        (S.COMPLETED, (), True),
+        (S.FAILED, (), False),
+        (S.CANCELLED, (), False),
+        (S.EXPIRED, (), False),
+        (S.FAILED, (a_hit(SUCCESSFUL, transfers=()),), True),
+        (S.FAILED, (a_hit(SUCCESSFUL, contract_ret="REVERT"),), False),
+    ],
+    ids=["paid", "failed", "cancelled", "expired", "failed by hand after money moved", "reverted"],
+)
+async def test_what_ended_payouts_leave_in_their_windows(
+    status: PayoutStatus, hits: Sequence[Any], keeps: bool
+) -> None:
+    desk = a_desk(FaultyStore)
+    payout = await ended(desk, status, hits=tuple(hits))
+    assert keeps_reservation(payout) is keeps
+    assert await desk.limits.sweep() == 1
+    assert await used(desk) == ([AMOUNT, AMOUNT] if keeps else [0, 0])
+    expected = Reservation.KEPT if keeps else Reservation.RELEASED
+    assert await reservation(desk, payout) is expected
+    assert await desk.limits.sweep() == 0
+
+
+@pytest.mark.parametrize(
+    "status", sorted(set(PayoutStatus) - {S.COMPLETED, S.FAILED, S.CANCELLED, S.EXPIRED})
+)
+async def test_what_has_not_ended_is_left_alone(status: PayoutStatus) -> None:
+    desk = a_desk(FaultyStore)
+    payout = await ended(desk, status)
+    desk.clock.tick(ORPHAN_AGE_SECONDS + 1)
+    assert await desk.limits.sweep() == 0
+    assert await used(desk) == [AMOUNT, AMOUNT]
+    assert await reservation(desk, payout) is Reservation.HELD
+
+
+async def steps_of_a_sweep() -> list[str]:
+    """Every call that finishing one kept, one released and one orphaned reservation makes."""
+    desk = a_desk(FaultyStore)
+    await three(desk)
+    await desk.limits.sweep()
+    return list(desk.store.calls)
+
+
+async def three(desk: Desk) -> tuple[Payout, Payout]:
+    kept, released = await ended(desk, S.COMPLETED), await ended(desk, S.CANCELLED)
+    await desk.limits.reserve([DAY, HOUR], "payout_lost", AMOUNT)
+    desk.clock.tick(ORPHAN_AGE_SECONDS + 1)
+    desk.store.calls.clear()
+    return kept, released
+
+
+async def test_a_crash_at_any_step_of_a_sweep_is_made_good_by_the_next() -> None:
+    steps = await steps_of_a_sweep()
+    assert {"to_release", "settle_reservations", "mark_reservations", "bury"} <= set(steps)
+    for position, step in enumerate(steps):
+        for when in ("before", "after"):
+            desk = a_desk(FaultyStore)
+            kept, released = await three(desk)
+            desk.store.fail(step, when, skip=steps[:position].count(step))
+            with pytest.raises(StoreError):
+                await desk.limits.sweep()
+            assert all(amount >= AMOUNT for amount in await used(desk)), (step, when)
+            await desk.limits.sweep()
+            assert await used(desk) == [AMOUNT, AMOUNT], (step, when)
+            assert await reservation(desk, kept) is Reservation.KEPT
+            assert await reservation(desk, released) is Reservation.RELEASED
+
+
+async def test_a_young_reservation_is_no_orphan() -> None:
+    desk = a_desk(FaultyStore)
+    await desk.limits.reserve([DAY], "payout_on_its_way", AMOUNT)
+    desk.clock.tick(ORPHAN_AGE_SECONDS - 1)
+    assert await desk.limits.sweep() == 0
+    assert await desk.memory.used("day") == AMOUNT
+
+
+async def test_a_payout_that_arrives_just_then_keeps_its_reservation() -> None:
+    desk = a_desk(FaultyStore)
+    payout = a_payout(window_ids=("day",))
+    await desk.limits.reserve([DAY], payout.payout_id, AMOUNT)
+    desk.clock.tick(ORPHAN_AGE_SECONDS + 1)
+
+    async def arrive() -> None:
+        await desk.memory.insert(payout)
+
+    desk.store.meanwhile("orphans", "after", arrive)
+    await desk.limits.sweep()
+    assert await desk.memory.used("day") == AMOUNT
+    assert await desk.memory.get(payout.payout_id) == payout
+
+
+async def test_finishing_twice_changes_nothing() -> None:
+    desk = a_desk(FaultyStore)
+    released = await ended(desk, S.FAILED)
+    for _ in range(3):
+        await desk.limits.finish([released])
+    later = replace(released, status=S.COMPLETED)  # a judgement that comes too late
+    await desk.limits.finish([later])
+    assert await reservation(desk, released) is Reservation.RELEASED
+    assert await used(desk) == [0, 0]
