@@ -1,0 +1,80 @@
+"""The HTTP edge put together: routers, error handlers, middleware, OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import Lifespan
+
+from api import gates, payouts, system, unexplained
+from api.middleware import MIDDLEWARE
+from api.problems import HANDLED, handle, use_problem_media_type
+from config import SERVICE_NAME, VERSION
+
+ALIAS_PREFIX: Final = "/api/v1/tron"
+
+ALIASED: Final = (payouts.router, unexplained.router, gates.router)
+ROUTERS: Final = (*ALIASED, system.router)
+
+_DESCRIPTION: Final = f"""
+Pays USDT (TRC20) and TRX on TRON, each payout exactly once.
+
+- Money is a decimal string such as `"12.50"`, with at most 6 decimals; times are ISO 8601 in UTC.
+- Errors are problem documents (RFC 9457); `code` says what went wrong, `retryable` whether the
+  same request can succeed later, `errors` names every field at fault.
+- Send an `Idempotency-Key` with every create, and repeat the request when an answer is lost.
+- Every path below `/payouts`, `/unexplained` and `/gates` answers under `{ALIAS_PREFIX}` as well.
+"""
+
+_TAGS: Final = [
+    {"name": "payouts", "description": "Create payouts and follow them."},
+    {"name": "unexplained", "description": "Transfers of the hot wallet that no payout knows."},
+    {"name": "gates", "description": "Why dispatch is closed, and opening it again."},
+    {"name": "system", "description": "Health, status and metrics of the service."},
+]
+
+
+class Edge(FastAPI):
+    """The application. `state.container` is everything that a request needs (api/container.py)."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            use_problem_media_type(super().openapi())
+        return super().openapi()
+
+
+def build_app(lifespan: Lifespan[FastAPI]) -> Edge:
+    """The application, whose `lifespan` sets `app.state.container` before it yields."""
+    app = Edge(
+        title="TRON payout router",
+        summary=SERVICE_NAME,
+        version=VERSION,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        lifespan=lifespan,
+        middleware=list(MIDDLEWARE),
+        exception_handlers=dict.fromkeys(HANDLED, handle),
+        # System serves both, so that they are counted, guarded and answered like the rest.
+        openapi_url=None,
+        docs_url=None,
+        redirect_slashes=False,
+    )
+    app.state.methods = _methods()
+    for router in ROUTERS:
+        app.include_router(router)
+    for router in ALIASED:
+        app.include_router(router, prefix=ALIAS_PREFIX, include_in_schema=False)
+    return app
+
+
+def _methods() -> Mapping[str, frozenset[str]]:
+    """The methods of every path template; several routes can share one."""
+    methods: dict[str, frozenset[str]] = {}
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                known = methods.get(route.path, frozenset())
+                methods[route.path] = known | frozenset(route.methods or ())
+    return methods

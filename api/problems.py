@@ -1,0 +1,204 @@
+"""Errors as RFC 9457 problem documents, whoever raised them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api.fields import shown
+from config import SERVICE_NAME, ErrorCode
+from models.errors import FieldProblem, InvalidRequest, PayoutError
+from ports.chain import ChainUnavailableError
+from ports.store import StoreError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5
+"""When to come back after a 503: about as long as a fail-over of the database takes."""
+
+MAX_ERRORS: Final = 50
+"""A body of thousands of unknown fields must not make an answer many times its size."""
+
+_log = structlog.get_logger("api.problems")
+
+
+class FieldError(BaseModel):
+    """One fault of one field of the request."""
+
+    field: str = Field(description="The field, with a dot between levels.", examples=["amount"])
+    message: str
+    code: str = Field(examples=["P003"])
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(examples=[f"urn:{SERVICE_NAME}:problem:P003"])
+    title: str = Field(examples=["Request invalid"])
+    status: int = Field(examples=[400])
+    detail: str = Field(examples=['amount must be a decimal string such as "12.50"'])
+    instance: str = Field(description="The path of the request.", examples=["/payouts"])
+    code: str = Field(description="What went wrong.", examples=["P003"])
+    retryable: bool = Field(description="Whether the same request can succeed later.")
+    recovery_action: str = Field(examples=["correct_request"])
+    request_id: str
+    field: str | None = Field(default=None, description="The first field at fault.")
+    errors: list[FieldError] = Field(default=[], description="All fields at fault.")
+    extra: dict[str, Any] = Field(default={}, description="Figures that help, such as a limit.")
+
+
+def problem_response(request: Request, error: PayoutError) -> Response:
+    """The answer to a request that a PayoutError refused."""
+    codes: Mapping[str, ErrorCode] = request.app.state.container.settings.error_codes.codes
+    entry = codes[error.code]
+    status = entry.http_status or HTTPStatus.INTERNAL_SERVER_ERROR
+    faults = _faults(error)
+    problem = Problem(
+        type=f"urn:{SERVICE_NAME}:problem:{error.code}",
+        title=entry.title,
+        status=status,
+        detail=_detail(error),
+        instance=quote(request.scope["path"], safe="/", errors="replace")[:200],
+        code=error.code,
+        retryable=entry.retryable,
+        recovery_action=entry.recovery_action,
+        request_id=request.state.request_id,
+        field=error.field,
+        errors=[
+            FieldError(field=fault.field, message=fault.message, code=fault.code)
+            for fault in faults[:MAX_ERRORS]
+        ],
+        extra=error.extra,
+    )
+    return Response(
+        json.dumps(problem.model_dump(exclude_defaults=True)),
+        status,
+        headers=_headers(request, status),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _detail(error: PayoutError) -> str:
+    if isinstance(error, InvalidRequest):
+        return f"{error.field} {error.message}"
+    return error.message
+
+
+def _faults(error: PayoutError) -> Sequence[FieldProblem]:
+    if isinstance(error, InvalidRequest):
+        return error.problems
+    if error.field is not None:
+        return [FieldProblem(error.field, error.message, error.code)]
+    return []
+
+
+_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"WWW-Authenticate": f'Bearer realm="{SERVICE_NAME}"'},
+    # The rest of the body was not read, so the connection cannot carry another request.
+    413: {"Connection": "close"},
+    503: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+}
+
+
+def _headers(request: Request, status: int) -> Mapping[str, str]:
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        # FastAPI names the methods of one route; several can share a path.
+        methods: Mapping[str, frozenset[str]] = request.app.state.methods
+        return {"Allow": ", ".join(sorted(methods[request.scope["route"].path]))}
+    return _HEADERS.get(status, {})
+
+
+# ---- from what FastAPI and the layers below raise ----
+
+HANDLED: Final = (
+    PayoutError,
+    RequestValidationError,
+    HTTPException,
+    ClientDisconnect,
+    StoreError,
+    ChainUnavailableError,
+)
+"""The exceptions that are answers; any other one is a fault of ours."""
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """The problem document for one of the HANDLED exceptions."""
+    if isinstance(error, StoreError | ChainUnavailableError):
+        _log.warning("dependency_down", error=f"{type(error).__name__}: {error}")
+    return problem_response(request, _refusal(error))
+
+
+_OF_STATUS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("P003", "the request cannot be read"),
+    404: ("P010", "there is nothing at this path"),
+    405: ("P011", "this path does not know this method"),
+    413: ("P008", "the request body is too large"),
+}
+
+
+def _refusal(error: Exception) -> PayoutError:
+    match error:
+        case PayoutError():
+            return error
+        case RequestValidationError():
+            return InvalidRequest([_field_problem(fault) for fault in error.errors()])
+        case HTTPException():
+            return PayoutError(*_OF_STATUS[error.status_code])
+        case ClientDisconnect():
+            return PayoutError("P003", "the body ended before its end")
+        case _:
+            return PayoutError(
+                "P007",
+                "a service that is needed did not answer; what was asked may or may not have "
+                "happened. Repeat it, a create with the same Idempotency-Key",
+            )
+
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "model_attributes_type": "must be a JSON object",
+    "string_unicode": "must not contain half a surrogate pair",
+}
+
+
+def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
+    """One of pydantic's errors; the type of an error of our own is its P-code."""
+    kind: str = error["type"]
+    if kind == "json_invalid":
+        return FieldProblem("body", f"is not valid JSON: {error['ctx']['error']}")
+    source, *path = error["loc"]
+    return FieldProblem(
+        field=".".join(shown(str(part), 64) for part in path) or source,
+        message=_MESSAGES.get(kind, error["msg"]),
+        code=kind if kind.startswith("P") else "P003",
+    )
+
+
+# ---- in the OpenAPI document ----
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can answer with problems of these statuses."""
+    known: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
+    }
+    return known | {"default": {"model": Problem, "description": "Any other problem"}}
+
+
+def use_problem_media_type(document: dict[str, Any]) -> None:
+    """Give problems in an OpenAPI document the media type that they have; FastAPI cannot."""
+    reference = {"$ref": "#/components/schemas/Problem"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                if any(media.get("schema") == reference for media in content.values()):
+                    response["content"] = {MEDIA_TYPE: {"schema": reference}}
