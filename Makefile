@@ -1,0 +1,72 @@
+# The TRON payout router: everything a person runs. `make` alone says what there is.
+.POSIX:
+SHELL = /bin/sh
+PYTHON ?= python3
+
+BIN = .venv/bin
+STAMP = .venv/.installed
+PACKAGES = adapters api bench config.py devnet models payout_router_entrypoint.py \
+	payout_router_main.py ports services utils workers
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help setup demo run devnet test test-full check lint format typecheck imports bench lock clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv and install what is missing
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) is missing: install Python 3.11 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1): say make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || test -x $(BIN)/pip || { \
+		echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "installing requirements-dev.txt into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $(STAMP)
+
+demo: $(STAMP) ## pay 10 sample payouts on a throw-away stack, check them against the chain
+	@$(BIN)/python -m devnet.demo
+
+run: $(STAMP) ## the whole stack in the foreground on 127.0.0.1:8092, data under .dev/run
+	@$(BIN)/python -m devnet.stack
+
+devnet: $(STAMP) ## the simulated TRON network alone (make devnet ARGS="--nodes 2")
+	@$(BIN)/python -m devnet $(ARGS)
+
+test: check ## lint, format, types, import contracts, all tests
+	$(PYTEST)
+
+test-full: check ## the same with larger sizes
+	HYPOTHESIS_PROFILE=full $(PYTEST)
+
+check: lint typecheck imports
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(STAMP) ## mypy --strict
+	$(BIN)/mypy $(PACKAGES)
+
+imports: $(STAMP) ## the layers of docs/ and pyproject.toml
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP) ## count node calls and database commands per payout
+	$(BIN)/python -m bench
+
+lock: $(STAMP) ## write requirements-prod.txt anew from requirements.txt
+	$(BIN)/uv pip compile requirements.txt --quiet --python-version 3.12 --python-platform linux \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+		--custom-compile-command "make lock" --output-file requirements-prod.txt
+
+clean: ## remove .venv, caches and the data of `make run`
+	rm -rf .venv .dev .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

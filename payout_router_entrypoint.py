@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Command line of the TRON payout router: serve (default), worker, health, seal-key, token.
+
+Project code is imported inside the commands: first the search path and the environment have to be
+right, and each command needs only a part of it.
+"""
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import secrets
+import signal
+import site
+import socket
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from config import Settings
+
+APPLICATION_DIR = Path(__file__).resolve().parent
+HEALTH_TIMEOUT_SECONDS = 3
+
+EXIT_CODES = """exit codes:
+  0   done; stopped by SIGTERM or SIGINT
+  1   health: the service is not healthy
+  2   wrong arguments
+  3   the service failed while it started; the log says why
+  71  the port cannot be listened on
+  75  MongoDB is not reachable within MONGODB_WAIT_SECONDS
+  78  a setting, a secret or a key is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code of the process."""
+    prepare_process()
+    options = _parser().parse_args(arguments)
+    from config import ConfigError, StartupError
+
+    try:
+        return int(options.run(options))
+    except ConfigError as error:
+        lines = "\n".join(f"  - {problem}" for problem in error.problems)
+        print(f"The configuration is wrong:\n{lines}", file=sys.stderr)
+        return error.exit_code
+    except StartupError as error:
+        print(error.message, file=sys.stderr)
+        return error.exit_code
+
+
+def prepare_process() -> None:
+    """Name the service, speak UTF-8, and find the code wherever the process was started."""
+    os.environ["SERVICE_NAME"] = "tron-payout-router"
+    os.environ["PYTHONUTF8"] = "1"  # for the worker processes
+    # Read when prometheus_client is imported: without it each counter brings a second family.
+    os.environ["PROMETHEUS_DISABLE_CREATED_SERIES"] = "true"
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if str(APPLICATION_DIR) not in sys.path:
+        sys.path.insert(0, str(APPLICATION_DIR))
+    sys.path += [path for path in site.getsitepackages() if path not in sys.path]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Pays USDT and TRX on TRON, each payout exactly once.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=serve)
+    commands = parser.add_subparsers(title="commands", metavar="command")
+    commands.add_parser("serve", help="the API and the loops (default)").set_defaults(run=serve)
+    commands.add_parser("worker", help="the loops alone").set_defaults(run=work)
+    commands.add_parser("health", help="ask the service on this host").set_defaults(run=health)
+
+    seal = commands.add_parser("seal-key", help="seal a private key into KEYS_DIR")
+    seal.add_argument("--generate", action="store_true", help="make a new key, don't read one")
+    seal.set_defaults(run=seal_key)
+
+    token = commands.add_parser("token", help="print a signed token")
+    token.add_argument("--sub", required=True, help="the client that the token is for")
+    token.add_argument("--role", required=True, help="a role of payout-security-policies.yaml")
+    token.add_argument("--node-id", help="the node whose payouts it may reach")
+    token.add_argument("--hours", type=float, default=1, help="life of the token (default 1)")
+    token.set_defaults(run=print_token)
+    return parser
+
+
+def serve(_: argparse.Namespace) -> int:
+    """Run the API and the loops until SIGTERM or SIGINT."""
+    settings = _start()
+    env = settings.environment
+    _check_port(env.service_host, env.service_port)
+
+    import payout_router_main
+
+    asyncio.run(payout_router_main.preflight(settings))
+    if env.workers == 1:
+        _run_server(settings)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="payout-metrics-") as directory:
+        # The worker processes read it when they import prometheus_client.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        _run_server(settings)
+    return 0
+
+
+def _run_server(settings: "Settings") -> None:
+    """Serve until a signal. Raises SystemExit: 0 after the signal, 3 when the start failed."""
+    import uvicorn
+
+    env = settings.environment
+    uvicorn.run(
+        "payout_router_main:app",
+        host=env.service_host,
+        port=env.service_port,
+        workers=env.workers,
+        timeout_keep_alive=env.timeout,
+        timeout_graceful_shutdown=env.timeout,
+        access_log=False,  # the edge writes its own, with request ids
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+    )
+
+
+def work(_: argparse.Namespace) -> int:
+    """Run the loops, without the API, until SIGTERM or SIGINT."""
+    settings = _start()
+
+    import payout_router_main
+
+    asyncio.run(payout_router_main.preflight(settings))
+    asyncio.run(payout_router_main.run_worker(settings))
+    return 0
+
+
+def _start() -> "Settings":
+    from config import SERVICE_NAME, load_settings
+    from utils.logging_config import configure_logging, register_secret
+
+    settings = load_settings(os.environ)
+    env = settings.environment
+    register_secret(*settings.secret_values)
+    configure_logging(SERVICE_NAME, env.log_level, console=env.debug, access_log=env.access_log)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    return settings
+
+
+def _stop(*_: object) -> NoReturn:
+    # Before the server or the loops take the signals over, and again when they hand them back.
+    raise SystemExit(0)
+
+
+def _check_port(host: str, port: int) -> None:
+    from config import EXIT_PORT_IN_USE, StartupError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StartupError(
+                f"cannot listen on {host}:{port}: {reason}", EXIT_PORT_IN_USE
+            ) from None
+
+
+def health(_: argparse.Namespace) -> int:
+    """Print what /health of the service on this host says; 0 if it can take and keep payouts."""
+    from config import load_variables
+
+    port = load_variables(os.environ, "SERVICE_PORT", "PAYOUT_ROUTER_PORT").service_port
+    # Without the proxies of the environment: the service is on this host.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(
+            f"http://127.0.0.1:{port}/health", timeout=HEALTH_TIMEOUT_SECONDS
+        ) as answer:
+            print(json.load(answer)["status"])
+    except urllib.error.HTTPError as error:
+        print(f"unhealthy: HTTP {error.code}")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"unhealthy: {error}")
+        return 1
+    return 0
+
+
+def seal_key(options: argparse.Namespace) -> int:
+    """Seal a private key, read as hex from standard input or new, and print its address."""
+    from adapters.signer.keyfile import KeyFileError, write_key_file
+    from config import EXIT_CONFIG, StartupError, load_variables
+
+    env = load_variables(os.environ, "WALLET_ENCRYPTION_KEY", "KEYS_DIR")
+    try:
+        key = secrets.token_bytes(32) if options.generate else bytes.fromhex(_read_key())
+        path = write_key_file(key, env.wallet_encryption_key.get_secret_value(), env.keys_dir)
+    except KeyFileError as error:
+        raise StartupError(str(error), EXIT_CONFIG) from None
+    except ValueError:
+        raise StartupError(
+            "the private key is not 64 hexadecimal digits of a valid key", EXIT_CONFIG
+        ) from None
+    print(f"{path.stem}\nsealed in {path}")
+    return 0
+
+
+def _read_key() -> str:
+    text = getpass.getpass("Private key (hex): ") if sys.stdin.isatty() else sys.stdin.readline()
+    return text.strip().removeprefix("0x")
+
+
+def print_token(options: argparse.Namespace) -> int:
+    """Print a token signed with JWT_SECRET_KEY."""
+    import jwt
+
+    from config import EXIT_CONFIG, StartupError, load_security_policies, load_variables
+
+    key = load_variables(os.environ, "JWT_SECRET_KEY").jwt_secret_key.get_secret_value()
+    policies = load_security_policies(os.environ)
+    roles = [role.value for role in policies.roles]
+    if options.role not in roles:
+        raise StartupError(f"--role must be one of {', '.join(roles)}", EXIT_CONFIG)
+    if not 0 < options.hours <= policies.jwt.max_token_hours:
+        raise StartupError(
+            f"--hours must be above 0 and at most {policies.jwt.max_token_hours:g}", EXIT_CONFIG
+        )
+    now = datetime.now(UTC)
+    claims = {
+        "sub": options.sub,
+        "role": options.role,
+        "iat": now,
+        "exp": now + timedelta(hours=options.hours),
+        "jti": uuid.uuid4().hex,
+    }
+    if options.node_id:
+        claims["node_id"] = options.node_id
+    print(jwt.encode(claims, key, algorithm=policies.jwt.algorithms[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,473 @@
+"""The composition root: settings become adapters, services, the application and its loops."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from fastapi import FastAPI
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from adapters.metrics import MetricsObserver
+from adapters.mongo.breaker import mongo_breaker
+from adapters.mongo.client import Client as MongoClient
+from adapters.mongo.client import majority_database, open_client
+from adapters.mongo.store import MongoPayoutStore
+from adapters.redis.client import open_client as open_redis
+from adapters.redis.signals import RedisLocks, RedisWakeups
+from adapters.signer.local import LocalSigner, SignerError, load_signer
+from adapters.tron.client import ChainSettings, TronChain
+from adapters.tron.codec import ProtobufCodec
+from adapters.tron.endpoint import Endpoint, EndpointSettings
+from api.app import build_app
+from config import (
+    EXIT_CONFIG,
+    EXIT_DEPENDENCY_DOWN,
+    SERVICE_NAME,
+    VERSION,
+    NodeEndpoint,
+    Settings,
+    StartupError,
+    load_settings,
+)
+from models.limits import AmountLimits
+from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from ports.observer import Observer
+from ports.signals import Locks, Wakeups
+from ports.store import PayoutStore, StoreError, UnfitStoreError
+from services.assembly import Policies, Ports, Services, assemble
+from services.chain_identity import bind_database
+from services.dispatch import Dispatcher
+from services.ids import payout_id
+from services.payout_router import PayoutRouter
+from utils.circuit_breaker import BreakerState, CircuitBreaker
+from utils.connection_pool import ConnectionPool
+from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
+from utils.logging_config import configure_logging, register_secret
+from utils.metrics import Metrics
+from utils.rate_limiter import RateLimiter
+from workers.dispatcher import dispatch_loop
+from workers.housekeeper import housekeeping_loop
+from workers.loop import Loop
+from workers.settler import review_loop, settle_loop
+
+log = structlog.get_logger(__name__)
+
+BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+HOUSEKEEPING_SECONDS = 30.0
+"""How often time alone is looked at; expiry and reservations are not urgent."""
+
+CACHE_SECONDS = 600.0
+"""Chain parameters change by a vote, and then at a maintenance block, every 6 hours."""
+
+PING_SECONDS = 2.0
+PREFLIGHT_PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Container:
+    """Everything that a request, a loop or a health check needs; lives as long as the process."""
+
+    settings: Settings
+    metrics: Metrics
+    health: HealthRegistry
+    router: PayoutRouter
+    services: Services
+    chain: TronChain
+    store: PayoutStore
+    wallet: str
+    loops: Sequence[Loop]
+    started_at: float
+
+    async def status(self) -> dict[str, Any]:
+        """How the service stands, for people."""
+        cursor = await self.store.cursor()
+        closed = self.services.dispatcher.closed
+        return {
+            "service": SERVICE_NAME,
+            "version": VERSION,
+            "network": self.settings.environment.tron_network,
+            "wallet": self.wallet,
+            "uptime_seconds": round(time.monotonic() - self.started_at, 1),
+            "cursor": None
+            if cursor is None
+            else {"block": cursor.block.number, "time_ms": cursor.block.time_ms},
+            "fees_burned_today_sun": 0 if cursor is None else cursor.fees.burned_sun,
+            "newest_block_seen": self.services.settlement.newest_seen(),
+            "dispatch_closed_by": [{"name": one.name, "reason": one.reason} for one in closed],
+            "loops": [
+                {"name": loop.name, "turns": loop.turns, "problem": loop.problem}
+                for loop in self.loops
+            ],
+            "endpoints": [
+                {"name": s.name, "usable": s.usable, "detail": s.detail, "breaker": s.breaker}
+                for s in self.chain.states()
+            ],
+        }
+
+
+async def preflight(settings: Settings) -> None:
+    """Check, before serving, what can only be wrong for good: the key, and the database's shape.
+
+    Waits up to MONGODB_WAIT_SECONDS for MongoDB. Raises StartupError.
+    """
+    signer_of(settings)
+    pool = mongo_pool(settings)
+    deadline = time.monotonic() + settings.environment.mongodb_wait_seconds
+    async with pool as client:
+        store = MongoPayoutStore(majority_database(client))
+        while True:
+            try:
+                await store.prepare()
+                if settings.genesis_id is not None:
+                    await bind_database(store, settings.genesis_id)
+            except UnfitStoreError as error:
+                raise StartupError(str(error), EXIT_CONFIG) from None
+            except StoreError as error:
+                if time.monotonic() >= deadline:
+                    text = f"MongoDB is not reachable: {error}"
+                    raise StartupError(text, EXIT_DEPENDENCY_DOWN) from None
+                await asyncio.sleep(PREFLIGHT_PAUSE_SECONDS)
+            else:
+                return
+
+
+def signer_of(settings: Settings) -> LocalSigner:
+    """The hot wallet's signer. Raises StartupError."""
+    env = settings.environment
+    key = env.tron_private_key
+    try:
+        return load_signer(
+            None if key is None else key.get_secret_value(),
+            env.keys_dir,
+            env.wallet_encryption_key.get_secret_value(),
+            env.tron_address,
+            settings.refused_addresses,
+        )
+    except SignerError as error:
+        raise StartupError(str(error), EXIT_CONFIG) from None
+
+
+def mongo_pool(settings: Settings) -> ConnectionPool[MongoClient]:
+    """The MongoDB client with its sizes and time-outs."""
+    url = settings.environment.mongodb_url.get_secret_value()
+    sizes = settings.router.mongodb
+
+    async def opened() -> MongoClient:
+        return open_client(
+            url, timeout_seconds=sizes.socket_timeout_seconds, options=sizes.client_options()
+        )
+
+    async def closed(client: MongoClient) -> None:
+        client.close()
+
+    async def pinged(client: MongoClient) -> None:
+        await MongoPayoutStore(majority_database(client)).ping()
+
+    return ConnectionPool(
+        "mongodb", opener=opened, closer=closed, pinger=pinged, ping_timeout_seconds=PING_SECONDS
+    )
+
+
+def redis_pool(settings: Settings) -> ConnectionPool[Redis]:
+    """The Redis client with its sizes and time-outs."""
+    url = settings.environment.redis_url.get_secret_value()
+
+    async def opened() -> Redis:
+        return open_redis(url, settings.router.redis.client_options())
+
+    async def closed(client: Redis) -> None:
+        await client.aclose()
+
+    async def pinged(client: Redis) -> None:
+        await client.ping()
+
+    return ConnectionPool(
+        "redis", opener=opened, closer=closed, pinger=pinged, ping_timeout_seconds=PING_SECONDS
+    )
+
+
+def http_pool(settings: Settings) -> ConnectionPool[httpx.AsyncClient]:
+    """The HTTP client for TRON endpoints; each of them has a health of its own."""
+
+    async def opened() -> httpx.AsyncClient:
+        options = settings.router.tron.http.client_options()
+        return httpx.AsyncClient(**options, follow_redirects=False, trust_env=False)
+
+    async def closed(client: httpx.AsyncClient) -> None:
+        await client.aclose()
+
+    async def pinged(client: httpx.AsyncClient) -> None:
+        if client.is_closed:
+            raise RuntimeError("the HTTP client is closed")
+
+    return ConnectionPool(
+        "http", opener=opened, closer=closed, pinger=pinged, ping_timeout_seconds=PING_SECONDS
+    )
+
+
+def tron_chain(settings: Settings, client: httpx.AsyncClient, observer: Observer) -> TronChain:
+    """The network: an endpoint with breaker and limiter for each URL, behind one face."""
+    retries = settings.retry.retries
+    return TronChain(
+        [_endpoint(settings, node, client, observer) for node in settings.endpoints],
+        ChainSettings(
+            usdt_contract=settings.usdt_contract_address,
+            stall_seconds=settings.router.attempt.head_stale_seconds,
+            cache_seconds=CACHE_SECONDS,
+            query_retry=retries.node_query,
+            broadcast_retry=retries.broadcast,
+        ),
+        on_retry=lambda name, _: observer.count("payout_retries_total", name=name),
+    )
+
+
+def _endpoint(
+    settings: Settings, node: NodeEndpoint, client: httpx.AsyncClient, observer: Observer
+) -> Endpoint:
+    tron = settings.router.tron
+    name = urlsplit(node.url).netloc
+    policy = settings.retry.breakers.tron
+    return Endpoint(
+        EndpointSettings(
+            url=node.url,
+            solidity_url=node.solidity_url,
+            api_key=_revealed(node.api_key),
+            solidity_api_key=_revealed(node.solidity_api_key),
+            max_answer_bytes=tron.max_answer_bytes,
+            timeout_seconds=tron.http.read_timeout_seconds * 2,
+        ),
+        client=client,
+        breaker=CircuitBreaker(name, policy, on_change=breaker_watch(observer)),
+        limiter=RateLimiter(tron.requests_per_second, tron.burst),
+        observer=observer,
+    )
+
+
+def breaker_watch(observer: Observer) -> Callable[[str, BreakerState], None]:
+    """Shows every change of a breaker in the log and in the metrics."""
+
+    def changed(name: str, state: BreakerState) -> None:
+        log.warning("breaker changed", name=name, state=state)
+        observer.gauge("payout_breaker_state", BREAKER_VALUES[state], name=name)
+
+    return changed
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+@asynccontextmanager
+async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
+    """Everything open and wired; closed again at the end. Raises StartupError, StoreError."""
+    metrics = Metrics(settings.metrics.families)
+    observer = MetricsObserver(metrics)
+    signer = signer_of(settings)
+    mongo, redis = mongo_pool(settings), redis_pool(settings)
+    async with AsyncExitStack() as stack:
+        breaker = mongo_breaker(settings.retry.breakers.mongodb, breaker_watch(observer))
+        store = MongoPayoutStore(majority_database(await stack.enter_async_context(mongo)), breaker)
+        redis_client = await stack.enter_async_context(redis)
+        chain = tron_chain(settings, await stack.enter_async_context(http_pool(settings)), observer)
+        wakeups = RedisWakeups(
+            redis_client,
+            f"{SERVICE_NAME}:wake-up",
+            reconnecting=settings.retry.retries.redis,
+        )
+        stack.push_async_callback(wakeups.close)
+        wakeups.start()
+        ports = Ports(
+            store=store,
+            chain=chain,
+            codec=ProtobufCodec(),
+            signer=signer,
+            wakeups=wakeups,
+            observer=observer,
+            replica=replica_name(),
+            new_id=payout_id,
+            new_token=lambda: uuid.uuid4().hex,
+        )
+        services = await assemble(ports, policies_of(settings))
+        locks = RedisLocks(redis_client, f"{SERVICE_NAME}:lock:", replica_name())
+        loops = loops_of(settings, services, wakeups, locks)
+        yield Container(
+            settings=settings,
+            metrics=metrics,
+            health=HealthRegistry(
+                health_checks((mongo, redis), chain, services.dispatcher, loops, observer)
+            ),
+            router=services.router,
+            services=services,
+            chain=chain,
+            store=store,
+            wallet=signer.address,
+            loops=loops,
+            started_at=time.monotonic(),
+        )
+
+
+def loops_of(
+    settings: Settings, services: Services, wakeups: Wakeups, locks: Locks
+) -> Sequence[Loop]:
+    """The loops that every process runs."""
+    config, identity, settlement = settings.router, services.identity, services.settlement
+    return (
+        dispatch_loop(services.dispatcher, identity, wakeups, config.dispatch.poll_seconds),
+        settle_loop(settlement, identity, locks, config.settle.poll_seconds),
+        review_loop(settlement, identity, locks, config.settle.review_seconds),
+        housekeeping_loop(services.housekeeping, HOUSEKEEPING_SECONDS),
+    )
+
+
+def policies_of(settings: Settings) -> Policies:
+    """The configuration as the services' policies."""
+    config = settings.router
+    return Policies(
+        usdt_contract=settings.usdt_contract_address,
+        amounts={
+            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
+            for currency, limits in config.currencies.items()
+        },
+        fees=FeePolicy(
+            fee_limit_sun=config.fees.fee_limit_sun,
+            max_fee_limit_sun=config.fees.max_fee_limit_sun,
+            payout_cap_sun=config.fees.payout_fee_cap_sun,
+            daily_ceiling_sun=config.fees.daily_ceiling_sun,
+        ),
+        attempts=AttemptPolicy(
+            life_ms=config.attempt.life_seconds * 1000,
+            max_beyond_cursor_ms=config.attempt.max_beyond_cursor_seconds * 1000,
+        ),
+        dispatch=DispatchPolicy(
+            group_size=config.dispatch.group_size,
+            lease_seconds=config.dispatch.lease_seconds,
+            skip_seconds=config.dispatch.skip_seconds,
+            max_deaths=config.dispatch.max_attempts_before_review,
+            max_refusals=config.dispatch.max_refusals_before_review,
+            concurrency=config.dispatch.concurrency,
+            preflight=config.preflight.enabled,
+        ),
+        settle=SettlePolicy(
+            blocks_per_read=config.settle.blocks_per_read,
+            group_size=config.settle.group_size,
+            resend_after_seconds=config.settle.resend_after_seconds,
+            unsent_after_seconds=config.settle.unsent_after_seconds,
+        ),
+        head_stale_seconds=config.attempt.head_stale_seconds,
+        saving=settings.retry.retries.mongodb,
+        quarantine=settings.environment.quarantine,
+        known_genesis=settings.genesis_id,
+    )
+
+
+def health_checks(
+    pools: Sequence[ConnectionPool[Any]],
+    chain: TronChain,
+    dispatcher: Dispatcher,
+    loops: Sequence[Loop],
+    observer: Observer,
+) -> Sequence[HealthCheck]:
+    """What /health asks: only without MongoDB no payout can be taken or kept."""
+
+    def reported(name: str, problem: str, fine: str) -> CheckResult:
+        observer.gauge("payout_component_health", 0 if problem else 1, component=name)
+        status = HealthStatus.UNHEALTHY if problem else HealthStatus.HEALTHY
+        return CheckResult(status, problem or fine)
+
+    def pool_check(pool: ConnectionPool[Any]) -> HealthCheck:
+        async def run() -> CheckResult:
+            found = await pool.check()
+            return reported(pool.name, "" if found.healthy else found.detail, found.detail)
+
+        return HealthCheck(pool.name, run, critical=pool.name == "mongodb")
+
+    async def endpoints() -> CheckResult:
+        down = [f"{s.name}: {s.detail}" for s in chain.states() if not s.usable]
+        return reported("tron", "; ".join(down), "all endpoints are usable")
+
+    async def turning() -> CheckResult:
+        stuck = [f"{loop.name}: {loop.problem}" for loop in loops if loop.problem]
+        return reported("loops", "; ".join(stuck), "all turn")
+
+    async def open_for_dispatch() -> CheckResult:
+        return reported("dispatch", "; ".join(c.reason for c in dispatcher.closed), "open")
+
+    return (
+        *(pool_check(pool) for pool in pools),
+        HealthCheck("tron", endpoints, critical=False),
+        HealthCheck("loops", turning, critical=False),
+        HealthCheck("dispatch", open_for_dispatch, critical=False),
+    )
+
+
+def replica_name() -> str:
+    """How leases and locks name this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@asynccontextmanager
+async def running(container: Container) -> AsyncIterator[None]:
+    """The loops, until the end of the block; then each finishes its turn, or is cancelled after
+    TIMEOUT seconds."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(loop.run(stop), name=loop.name) for loop in container.loops]
+    try:
+        yield
+    finally:
+        stop.set()
+        _, late = await asyncio.wait(tasks, timeout=container.settings.environment.timeout)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        log.info("loops have ended", cancelled=[task.get_name() for task in late])
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run the loops alone until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with opened_parts(settings) as container, running(container):
+        log.info("worker started", wallet=container.wallet)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+    """Open everything for one serving process, run the loops, and close in reverse."""
+    if os.environ.get("SERVICE_NAME") != SERVICE_NAME:
+        raise RuntimeError(
+            f"SERVICE_NAME must be {SERVICE_NAME}: start through payout_router_entrypoint.py"
+        )
+    settings = load_settings(os.environ)
+    env = settings.environment
+    register_secret(*settings.secret_values)
+    configure_logging(SERVICE_NAME, env.log_level, console=env.debug, access_log=env.access_log)
+    async with opened_parts(settings) as container:
+        _describe(container)
+        application.state.container = container
+        async with running(container):
+            log.info("serving", wallet=container.wallet, network=env.tron_network)
+            yield
+
+
+def _describe(container: Container) -> None:
+    metrics, env = container.metrics, container.settings.environment
+    labels = {"service": SERVICE_NAME, "version": VERSION, "network": env.tron_network}
+    metrics.gauge("payout_build_info").labels(**labels).set(1)
+    metrics.gauge("payout_start_time_seconds").set_to_current_time()
+
+
+app = build_app(lifespan)
