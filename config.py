@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from models.address import address_bytes
 from models.money import Currency, parse_amount
@@ -44,7 +46,6 @@ SERVICE_NAME: Final = "tron-payout-router"
 VERSION: Final = "0.1.0"
 DEFAULT_CONFIG_DIR: Final = Path(__file__).resolve().parent / "config"
 DEFAULT_PORT: Final = 8092
-DEFAULT_DATABASE: Final = "payout_router"
 
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h: a setting or key is wrong; starting again changes nothing."""
@@ -161,20 +162,29 @@ def _private_key(value: SecretStr) -> SecretStr:
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
+        _ = parts.port  # raises ValueError where it is none
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.netloc or parts.path)
 
 
 def _mongodb_url(value: SecretStr) -> SecretStr:
-    if not _is_url(value.get_secret_value(), ("mongodb", "mongodb+srv")):
-        raise ValueError("mongodb://… or mongodb+srv://…")
+    url = value.get_secret_value()
+    if url.startswith("mongodb+srv://"):
+        return value  # only a DNS server knows what it stands for
+    try:
+        parse_uri(url)
+    except (PyMongoError, ValueError):
+        raise ValueError(
+            "mongodb://user:password@host:port/database, special characters %-escaped, with "
+            "options that the driver knows; or mongodb+srv://…"
+        ) from None
     return value
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
     if not _is_url(value.get_secret_value(), ("redis", "rediss", "unix")):
-        raise ValueError("redis://…, rediss://… or unix://…")
+        raise ValueError("redis://host:port/0, rediss://… or unix://…")
     return value
 
 
@@ -516,12 +526,6 @@ class Environment(BaseModel):
     trongrid_api_key: SecretStr | None = None
     usdt_contract_address: Address | None = None
     quarantine: bool = False
-
-    @property
-    def mongodb_database(self) -> str:
-        """The database that MONGODB_URL names in its path, else `payout_router`."""
-        path = urlsplit(self.mongodb_url.get_secret_value()).path
-        return unquote(path.strip("/")) or DEFAULT_DATABASE
 
     @property
     def production(self) -> bool:

@@ -154,7 +154,7 @@ def _start() -> "Settings":
     settings = load_settings(os.environ)
     env = settings.environment
     register_secret(*settings.secret_values)
-    configure_logging(SERVICE_NAME, env.log_level, console=env.debug, access_log=env.access_log)
+    configure_logging(SERVICE_NAME, env.log_level, console=env.debug)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     return settings

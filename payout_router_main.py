@@ -127,20 +127,29 @@ async def preflight(settings: Settings) -> None:
     deadline = time.monotonic() + settings.environment.mongodb_wait_seconds
     async with pool as client:
         store = MongoPayoutStore(majority_database(client))
-        while True:
-            try:
-                await store.prepare()
-                if settings.genesis_id is not None:
-                    await bind_database(store, settings.genesis_id)
-            except UnfitStoreError as error:
-                raise StartupError(str(error), EXIT_CONFIG) from None
-            except StoreError as error:
-                if time.monotonic() >= deadline:
-                    text = f"MongoDB is not reachable: {error}"
-                    raise StartupError(text, EXIT_DEPENDENCY_DOWN) from None
-                await asyncio.sleep(PREFLIGHT_PAUSE_SECONDS)
-            else:
-                return
+        while problem := await _unprepared(settings, store):
+            if time.monotonic() >= deadline:
+                text = f"MongoDB is not reachable: {problem}"
+                raise StartupError(text, EXIT_DEPENDENCY_DOWN)
+            await asyncio.sleep(PREFLIGHT_PAUSE_SECONDS)
+
+
+async def _unprepared(settings: Settings, store: PayoutStore) -> str:
+    """Why the database can't be used yet; empty once it is prepared. Raises StartupError."""
+    try:
+        # Given up long before the driver stops looking for a primary.
+        async with asyncio.timeout(PING_SECONDS):
+            await store.now()
+        await store.prepare()
+        if settings.genesis_id is not None:
+            await bind_database(store, settings.genesis_id)
+    except TimeoutError:
+        return f"no primary answered within {PING_SECONDS:g} s"
+    except UnfitStoreError as error:
+        raise StartupError(str(error), EXIT_CONFIG) from None
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def signer_of(settings: Settings) -> LocalSigner:
@@ -454,7 +463,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     settings = load_settings(os.environ)
     env = settings.environment
     register_secret(*settings.secret_values)
-    configure_logging(SERVICE_NAME, env.log_level, console=env.debug, access_log=env.access_log)
+    configure_logging(SERVICE_NAME, env.log_level, console=env.debug)
     async with opened_parts(settings) as container:
         _describe(container)
         application.state.container = container

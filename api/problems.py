@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -80,7 +82,7 @@ def problem_response(request: Request, error: PayoutError) -> Response:
     return Response(
         json.dumps(problem.model_dump(exclude_defaults=True)),
         status,
-        headers=_headers(request, status),
+        headers=_headers(request, status, error),
         media_type=MEDIA_TYPE,
     )
 
@@ -107,7 +109,11 @@ _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 
 
-def _headers(request: Request, status: int) -> Mapping[str, str]:
+def _headers(request: Request, status: int, error: PayoutError) -> Mapping[str, str]:
+    resets_at = error.extra.get("resets_at")
+    if resets_at is not None:
+        moment = datetime.fromisoformat(resets_at)
+        return {"Retry-After": format_datetime(moment.astimezone(UTC), usegmt=True)}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         # FastAPI names the methods of one route; several can share a path.
         methods: Mapping[str, frozenset[str]] = request.app.state.methods

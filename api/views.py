@@ -47,7 +47,9 @@ class PayoutView(BaseModel):
     expires_at: datetime | None
     txid: str | None
     block_number: int | None
-    confirmations: int
+    confirmations: Annotated[
+        int, Field(description="Blocks from the one that paid to the newest that was looked at.")
+    ]
     fee_trx: Annotated[TrxAmount | None, Field(description="TRX burned, a decimal string.")]
     energy_used: int | None
     attempts: Annotated[int, Field(description="Transactions made so far, the live one included.")]

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         if net.head.number == 0:
             net.mine(net.settings.solid_lag + 1)
         asyncio.run(_run(net, options.host, options.port))
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         print(f"devnet: {error}", file=sys.stderr)
         return 1
     return 0

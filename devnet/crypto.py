@@ -16,14 +16,15 @@ def keccak256(data: bytes) -> bytes:
     return keccak.new(digest_bits=256, data=data).digest()
 
 
+@lru_cache(maxsize=1_024)
 def address_of(private_key: str) -> bytes:
     """The 21-byte address of a private key in hex."""
-    return _address_of_point(PrivateKey.from_hex(private_key).public_key)
+    return _address_of_point(_key(private_key).public_key)
 
 
 def sign(private_key: str, digest: bytes) -> bytes:
     """A signature r‖s‖v of 65 bytes over a 32-byte digest (RFC 6979, low s, v 0 or 1)."""
-    return PrivateKey.from_hex(private_key).sign_recoverable(digest, hasher=None)
+    return _key(private_key).sign_recoverable(digest, hasher=None)
 
 
 @lru_cache(maxsize=65_536)
@@ -44,6 +45,11 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     except Exception as error:  # coincurve raises bare Exception and ValueError alike
         raise ValueError("Signature is not recoverable") from error
     return _address_of_point(point)
+
+
+@lru_cache(maxsize=1_024)
+def _key(private_key: str) -> PrivateKey:
+    return PrivateKey.from_hex(private_key)
 
 
 def _address_of_point(point: PublicKey) -> bytes:

@@ -26,8 +26,9 @@ from typing import NoReturn, TextIO
 
 import jwt
 
+from adapters.mongo.client import DEFAULT_DATABASE
 from adapters.tron.protocol import hex_to_address
-from config import DEFAULT_DATABASE, DEFAULT_PORT, DEVELOPMENT_SECRET_PREFIX, Role
+from config import DEFAULT_PORT, DEVELOPMENT_SECRET_PREFIX, Role
 from devnet.embedded import Mongod, Valkey
 from devnet.process import HOST, HttpServer, Server, StartError
 from devnet.settings import DEVNET_KEYS
@@ -265,7 +266,8 @@ def welcome(stack: Stack) -> str:
             *(f"  {name:8} {place}" for name, place in places.items()),
             f"\nTokens for {TOKEN_SECONDS // 3600} hours:\n",
             *(f"  {role:14} {token}" for role, token in tokens.items()),
-            "\nTo try (a payout is completed when its block is solid, 19 blocks later):\n",
+            "\nTo try. Dispatch opens about a minute after the start (/status says why it waits),\n"
+            "and a payout is completed when its block is solid, 19 blocks later:\n",
             shlex.join([*words, "-d", json.dumps(payout)]),
         )
     )

@@ -28,7 +28,7 @@ class Caller:
     def require(self, action: str) -> None:
         """Raise PayoutError P002 unless the role may do this."""
         if action not in self.may:
-            raise PayoutError("P002", f"the role {self.role} may not {action} payouts")
+            raise PayoutError("P002", f"the role {self.role} has no permission: {action}")
 
     def sees(self, payout: Payout) -> bool:
         """Whether a payout is the caller's to see."""

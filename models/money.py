@@ -8,7 +8,7 @@ DECIMALS = 6
 
 BASE_UNITS: int = 10**DECIMALS
 
-_AMOUNT = re.compile(r"(?P<whole>[0-9]{1,13})(?:\.(?P<fraction>[0-9]+))?", re.ASCII)
+_AMOUNT = re.compile(r"(?P<whole>0|[1-9][0-9]{0,12})(?:\.(?P<fraction>[0-9]+))?", re.ASCII)
 
 
 class Currency(StrEnum):
@@ -21,8 +21,8 @@ class Currency(StrEnum):
 def parse_amount(text: str) -> int:
     """Base units of a decimal string such as "12.50".
 
-    Up to 13 digits before the point and 6 after it; no sign, exponent, space or float.
-    Raises ValueError with a sentence for people. 0 parses; limits refuse it.
+    Up to 13 digits before the point, without needless zeros, and 6 after it; no sign, exponent,
+    space or float. Raises ValueError with a sentence for people. 0 parses; limits refuse it.
     """
     match = _AMOUNT.fullmatch(text)
     if match is None:

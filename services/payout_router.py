@@ -151,10 +151,10 @@ class PayoutRouter:
         return await self._store.gates()
 
     async def open_gate(self, caller: Caller, name: str, reason: str) -> None:
-        """Open a gate. Raises PayoutError P501 when no gate of that name is closed."""
+        """Open a gate. Raises PayoutError P010 when no gate of that name is closed."""
         caller.require("gates")
         if not await self._store.open_gate(name):
-            raise PayoutError("P501", "no gate of this name is closed", field="name")
+            raise PayoutError("P010", "no gate of this name is closed", field="name")
         log.warning("gate opened", gate=name, by=caller.name, reason=reason)
         await self._wakeups.signal()
 

@@ -32,8 +32,8 @@ class Explaining:
     ) -> Unexplained:
         """Tie a transfer to the payout that it paid (which completes), or to none.
 
-        Raises PayoutError P501 (no such transfer or payout), P500 (tied already, or it is not
-        what that payout asks for).
+        Raises PayoutError P010 (no such transfer), P501 (no such payout), P500 (tied already, or
+        it is not what that payout asks for).
         """
         found = await self._find(txid)
         if found.explained_at is not None and found.payout_id == payout_id:
@@ -67,7 +67,7 @@ class Explaining:
     async def _find(self, txid: str) -> Unexplained:
         found = await self._store.find_unexplained(txid)
         if found is None:
-            raise PayoutError("P501", "no unexplained transfer has this txid", field="txid")
+            raise PayoutError("P010", "no unexplained transfer has this txid", field="txid")
         return found
 
     async def _payable(self, payout_id: str, hit: Hit) -> Payout:

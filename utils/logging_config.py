@@ -24,7 +24,7 @@ _SHORTEST_SECRET = 4
 _URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@]+(?=@)", re.IGNORECASE)
 _SIGNED_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
-_SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
+_SERVER_LOGGERS = ("uvicorn", "uvicorn.error")
 # They tell every request at INFO; the service counts those in its metrics.
 _QUIET_LOGGERS = ("httpx", "httpcore", "pymongo", "asyncio")
 
@@ -68,7 +68,6 @@ def configure_logging(
     level: str,
     *,
     console: bool = False,
-    access_log: bool = True,
     stream: TextIO | None = None,
 ) -> None:
     """Send all logging of this process to `stream` (standard output); may be called again.
@@ -107,10 +106,10 @@ def configure_logging(
             processors=[ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
         )
     )
-    _route_standard_logging(handler, level, access_log=access_log)
+    _route_standard_logging(handler, level)
 
 
-def _route_standard_logging(handler: logging.Handler, level: str, *, access_log: bool) -> None:
+def _route_standard_logging(handler: logging.Handler, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -119,7 +118,8 @@ def _route_standard_logging(handler: logging.Handler, level: str, *, access_log:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("uvicorn.access").disabled = not access_log
+    # The edge writes its own line for each request, without the query.
+    logging.getLogger("uvicorn.access").disabled = True
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

@@ -72,7 +72,9 @@ def _sealed_key(keys_dir: Path, secret: str, expected_address: str | None) -> by
     try:
         return unseal(path.read_bytes(), secret)
     except OSError as error:
-        raise SignerError(f"{path}: {error.strerror}") from None
+        raise SignerError(
+            f"{path}, the key of TRON_ADDRESS or the only one in KEYS_DIR: {error.strerror}"
+        ) from None
     except KeyFileError as error:
         raise SignerError(f"{path} {error}") from None
 

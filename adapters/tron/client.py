@@ -32,6 +32,9 @@ from utils.retry import RetryPolicy, retry
 
 log = structlog.get_logger(__name__)
 
+OTHER_CHAIN_SECONDS = 60.0
+"""An endpoint of another chain is left alone for so long: one wrong answer is not for ever."""
+
 T = TypeVar("T")
 Call = Callable[[Endpoint], Awaitable[T]]
 
@@ -246,16 +249,20 @@ class TronChain:
         return [answer for answer in answers if not isinstance(answer, BaseException)]
 
     async def _check_genesis(self, endpoint: Endpoint) -> None:
-        """Make an endpoint of another chain unusable, before anything else is asked of it."""
-        if endpoint.problem:
+        """Make an endpoint of another chain unusable, before anything else is asked of it; whether
+        it still is on another one is asked again after a while."""
+        now = asyncio.get_running_loop().time()
+        if endpoint.problem and now < endpoint.look_again_at:
             raise EndpointError("UNREACHABLE", endpoint.problem)
         if self._expected_genesis is None or endpoint.genesis_id is not None:
             return
         found = await queries.genesis(endpoint)
         if found != self._expected_genesis:
             endpoint.problem = f"is on another chain: genesis {found}"
+            endpoint.look_again_at = now + OTHER_CHAIN_SECONDS
             log.error("endpoint is unusable", endpoint=endpoint.name, problem=endpoint.problem)
             raise EndpointError("UNREACHABLE", endpoint.problem)
+        endpoint.problem = ""
         endpoint.genesis_id = found
 
     def _seen(self, block: BlockRef) -> BlockRef:

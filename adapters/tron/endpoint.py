@@ -58,6 +58,8 @@ class Endpoint:
         self.name = urlsplit(settings.url).netloc
         self.problem = ""
         """Why this endpoint must not be used at all; empty if it may."""
+        self.look_again_at = 0.0
+        """The loop's time from which on it is asked again whether the problem still is there."""
         self.genesis_id: str | None = None
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:

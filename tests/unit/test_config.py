@@ -68,7 +68,6 @@ def test_the_required_variables_are_enough():
     env = settings.environment
     assert (env.service_port, env.workers, env.timeout) == (8092, 1, 30)
     assert env.lucid_env == "production"
-    assert env.mongodb_database == "pay"
     assert env.tron_network is Network.MAINNET
     assert [endpoint.url for endpoint in settings.endpoints] == ["https://api.trongrid.io"]
     assert settings.usdt_contract_address == "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
@@ -135,7 +134,11 @@ def test_all_problems_of_the_environment_and_all_files_come_at_once(config_dir):
         ("LUCID_ENV", "staging"),
         ("MONGODB_URL", "postgres://secret@host"),
         ("MONGODB_URL", "mongodb://[secret/"),
+        ("MONGODB_URL", "mongodb://user:secret@secret@host/pay"),
+        ("MONGODB_URL", "mongodb://secret:99999/pay"),
+        ("MONGODB_URL", "mongodb:///secret"),
         ("REDIS_URL", "http://secret"),
+        ("REDIS_URL", "redis://secret:port/0"),
         ("JWT_SECRET_KEY", "secret"),
         ("WALLET_ENCRYPTION_KEY", "secret"),
         ("TRON_PRIVATE_KEY", "secret"),
@@ -147,6 +150,7 @@ def test_all_problems_of_the_environment_and_all_files_come_at_once(config_dir):
         ("TRON_RPC_URL", "https://a,https://a"),
         ("TRON_SOLIDITY_URL", "https://a,https://b"),
         ("TRON_RPC_URL", "https://secret-key@"),
+        ("TRON_RPC_URL", "https://secret:port"),
         ("QUARANTINE", "maybe"),
         ("MAX_PAYOUT_AMOUNT", "1e3"),
         ("DAILY_PAYOUT_LIMIT", "-1"),

@@ -181,7 +181,7 @@ async def preflight(settings):
 async def run_worker(settings):
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print("loops run", settings.environment.mongodb_database, flush=True)
+    print("loops run", settings.environment.lucid_env, flush=True)
     await stopped.wait()
     print("loops stopped", flush=True)
 
@@ -272,7 +272,7 @@ def test_several_serving_processes_share_their_metrics_and_end_together(applicat
 
 def test_worker_runs_the_loops_alone(application):
     process = start(application, "worker")
-    read_until(process, "loops run pay")
+    read_until(process, "loops run production")
     process.send_signal(signal.SIGTERM)
     code, out, err = finish(process)
     assert "loops stopped" in out

@@ -118,7 +118,7 @@ class FakeRouter:
     async def open_gate(self, caller: Caller, name: str, reason: str) -> None:
         self._note("open_gate", caller, name, reason)
         if name != "frozen":
-            raise PayoutError("P501", "no gate of this name is closed", field="name")
+            raise PayoutError("P010", "no gate of this name is closed", field="name")
 
     async def stats(self, caller: Caller) -> Sequence[StatusTotal]:
         self._note("stats", caller)

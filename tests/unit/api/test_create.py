@@ -391,7 +391,7 @@ async def test_the_fingerprint_ignores_how_a_body_is_written(edge: World) -> Non
     written = [
         {},
         {"amount": "12.5"},
-        {"amount": "0012.500000"},
+        {"amount": "12.500000"},
         {"priority": 5, "metadata": {}, "reference": None},
     ]
     assert len({(await accepted(edge, **fields)).fingerprint for fields in written}) == 1

@@ -410,3 +410,14 @@ async def test_other_protocols_pass_through(edge: World) -> None:
     scope = {"type": "websocket", "path": "/payouts", "query_string": b"", "headers": []}
     await edge.app(scope, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+async def test_a_limit_that_is_used_up_says_when_to_come_back(edge: World) -> None:
+    edge.router.breaks_with = PayoutError(
+        "P103", "the limit would be exceeded", field="amount", resets_at="2030-02-01T00:00:00Z"
+    )
+    answer = await edge.client.post(
+        "/payouts", json=dict(GOOD_BODY), headers=edge.as_role("SERVICE")
+    )
+    assert_problem(answer, 429, "P103", field="amount")
+    assert answer.headers["retry-after"] == "Fri, 01 Feb 2030 00:00:00 GMT"

@@ -37,7 +37,7 @@ async def test_a_gate_that_is_open(edge: World) -> None:
     answer = await edge.client.post(
         "/gates/other/open", json={"reason": "why not"}, headers=edge.as_role("ADMIN")
     )
-    assert_problem(answer, 404, "P501", field="name")
+    assert_problem(answer, 404, "P010", field="name")
 
 
 async def test_opening_takes_a_reason(edge: World) -> None:

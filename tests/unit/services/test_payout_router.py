@@ -378,7 +378,7 @@ async def test_a_person_opens_a_gate() -> None:
     await desk.wakeups.wait(3_600)  # returns at once
     with pytest.raises(PayoutError) as refusal:
         await desk.router.open_gate(OPERATOR, "frozen", "again")
-    assert refusal.value.code == "P501"
+    assert refusal.value.code == "P010"
 
 
 async def test_stats_count_and_sum_by_status_and_currency() -> None:

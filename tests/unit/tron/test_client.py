@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.tron import client
 from adapters.tron.protocol import address_to_hex, transaction_bytes
 from models.chain import BlockRef
 from models.transaction import NOT_TAKEN, UNANSWERED
@@ -83,6 +84,21 @@ async def test_an_open_breaker_goes_on_to_the_next() -> None:
     assert [state.usable for state in chain.states()] == [False, True]
 
 
+async def test_one_wrong_answer_about_the_chain_is_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "OTHER_CHAIN_SECONDS", 0.0)
+    answers = [OTHER_BLOCK]
+    stub = Stub(lambda request: answers.pop() if answers else BLOCK)
+    chain = chain_of(stub)
+    chain.expect_genesis(BLOCK["blockID"])
+    with pytest.raises(ChainUnavailableError):
+        await chain.head()
+    assert [state.usable for state in chain.states()] == [False]
+    assert await chain.head() == ref(BLOCK)
+    assert [state.usable for state in chain.states()] == [True]
+
+
 async def test_the_highest_block_of_any_answer_is_remembered() -> None:
     stub = says(OTHER_BLOCK)
     chain = chain_of(stub)
@@ -96,7 +112,7 @@ async def test_the_highest_block_of_any_answer_is_remembered() -> None:
 # which chain
 
 
-async def test_an_endpoint_of_another_chain_is_asked_once_and_never_again() -> None:
+async def test_an_endpoint_of_another_chain_is_asked_once_and_left_alone() -> None:
     wrong, right = says(OTHER_BLOCK), says(BLOCK)
     chain = chain_of(wrong, right)
     chain.expect_genesis(BLOCK["blockID"])
