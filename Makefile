@@ -7,9 +7,11 @@ BIN = .venv/bin
 STAMP = .venv/.installed
 PACKAGES = adapters api bench config.py devnet models payout_router_entrypoint.py \
 	payout_router_main.py ports services utils workers
+SEEDS ?= 1000000
+WORKERS ?= $$(nproc)
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo run devnet test test-full check lint format typecheck imports bench lock clean
+.PHONY: help setup demo run devnet test test-full check lint format typecheck imports simulate mutants chaos bench lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +43,7 @@ test: check ## lint, format, types, import contracts, all tests
 	$(PYTEST)
 
 test-full: check ## the same with larger sizes
-	HYPOTHESIS_PROFILE=full $(PYTEST)
+	HYPOTHESIS_PROFILE=full SIMULATION_SECONDS=600 SIMULATION_STRIDE=1 $(PYTEST)
 
 check: lint typecheck imports
 
@@ -58,6 +60,16 @@ typecheck: $(STAMP) ## mypy --strict
 
 imports: $(STAMP) ## the layers of docs/ and pyproject.toml
 	$(BIN)/lint-imports --no-cache
+
+simulate: $(STAMP) ## many seeds of the simulation, going on where it stopped (make simulate SEEDS=100000)
+	$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --workers $(WORKERS) \
+		--resume .dev/simulation-$(SEEDS).json $(ARGS)
+
+mutants: $(STAMP) ## put known errors into copies of the code, see who notices (ARGS="--only NAME")
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+chaos: $(STAMP) ## kill, pause and cut off real processes under 2,000 payouts (ARGS="--pace fast")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(STAMP) ## count node calls and database commands per payout
 	$(BIN)/python -m bench

@@ -1,0 +1,195 @@
+"""What happens to the world as a whole, at moments that the seed draws."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, Final, Protocol
+
+from adapters.signer.local import LocalSigner
+from adapters.tron.codec import ProtobufCodec
+from adapters.tron.protocol import transaction_bytes
+from devnet.faults import CONTRACT_FAILURES, LOG_FAULTS, Fault
+from devnet.network import Network
+from devnet.node import Verdict
+from devnet.refusal import BROADCAST_TEXTS
+from devnet.transaction import Transaction
+from models.chain import Transfer
+from ports.chain import Draft
+from tests.simulation.liar import FalseChain
+from tests.simulation.nodes import BROADCAST
+from tests.simulation.oracle import Oracle
+from tests.simulation.scenario import RECIPIENTS, Scenario
+
+CODES: Final = tuple(BROADCAST_TEXTS)
+
+
+class World(Protocol):
+    """What an event can change."""
+
+    net: Network
+    oracle: Oracle
+    scenario: Scenario
+    signer: LocalSigner
+    locks: dict[str, tuple[str, float]]
+    store_down_until: float
+    nodes_down_until: list[float]
+    lies: dict[int, FalseChain]
+    chain_stops_until: float
+
+
+Event = Callable[[World, Random, float], bool]
+"""Lets something happen at a moment; whether it did."""
+
+
+def _no_majority(world: World, draw: Random, now: float) -> bool:
+    world.store_down_until = now + draw.uniform(1, 15)
+    return True
+
+
+def _redis_flushed(world: World, draw: Random, now: float) -> bool:
+    world.locks.clear()
+    return True
+
+
+def _endpoint_down(world: World, draw: Random, now: float) -> bool:
+    node = draw.randrange(len(world.nodes_down_until))
+    world.nodes_down_until[node] = now + draw.uniform(2, 20)
+    return True
+
+
+def _blackout(world: World, draw: Random, now: float) -> bool:
+    """All endpoints down for longer than an attempt lives."""
+    life = world.scenario.policies.attempts.life_ms / 1000
+    until = now + draw.uniform(life, 2 * life)
+    world.nodes_down_until[:] = [until] * len(world.nodes_down_until)
+    return True
+
+
+def _block_gap(world: World, draw: Random, now: float) -> bool:
+    world.chain_stops_until = now + draw.uniform(4, 40)
+    return True
+
+
+def _false_chain(world: World, draw: Random, now: float) -> bool:
+    """One of several nodes, and never two at once, serves another chain for a while."""
+    if len(world.net.nodes) < 2 or world.lies:
+        return False
+    liar = draw.randrange(len(world.net.nodes))
+    world.lies[liar] = FalseChain(world.net.chain)
+    asyncio.get_running_loop().call_later(draw.uniform(5, 40), world.lies.pop, liar, None)
+    return True
+
+
+def _fork(share: float, reorder: bool) -> Event:
+    def happen(world: World, draw: Random, now: float) -> bool:
+        net = world.net
+        deepest = net.head.number - net.chain.solid_number
+        if deepest < 1:
+            return False
+        depth = draw.randint(1, deepest)
+        txids = [i.tx.txid for b in net.chain.blocks[-depth:] for i in b.items]
+        dropped = [txid for txid in txids if draw.random() < share]
+        net.fork(depth, dropped, reorder=reorder, requeue=draw.random() < 0.5)
+        return bool(dropped) or not share
+
+    return happen
+
+
+def _theft(world: World, draw: Random, now: float) -> bool:
+    """Somebody else has the wallet's key, and pays with it."""
+    net, usdt = world.net, world.scenario.policies.usdt_contract
+    solid, head = net.solid, net.head
+    contract = draw.choice((usdt, None))
+    terms = Draft(
+        transfer=Transfer(contract, world.signer.address, draw.choice(RECIPIENTS), 1_000_000),
+        ref_block=solid.number.to_bytes(8, "big")[6:] + solid.id[8:16],
+        expiration_ms=head.timestamp + 60_000,
+        timestamp_ms=draw.getrandbits(40),
+        fee_limit_sun=20_000_000 if contract else 0,
+    )
+    raw = ProtobufCodec().build(terms)
+    signature = world.signer.sign(hashlib.sha256(raw).digest())
+    signed = _result(signature)
+    tx = Transaction.parse(transaction_bytes(raw, [signed]))
+    world.oracle.thefts.add(tx.txid)
+    return net.nodes[0].broadcast(tx, BROADCAST) == Verdict()
+
+
+def _result(work: Any) -> Any:
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise RuntimeError("signing waits for nothing")
+
+
+def _fault(kind: str, values: tuple[Any, ...] = (None,), path: str | None = None) -> Event:
+    """A fault of the devnet's own, at one node or all, once or a few times."""
+
+    def happen(world: World, draw: Random, now: float) -> bool:
+        node = draw.choice((None, *range(len(world.net.nodes))))
+        value, count = draw.choice(values), draw.choice((1, 1, 2, 4, 12))
+        world.net.faults.add(Fault(kind=kind, value=value, node=node, count=count, path=path))
+        return False  # the devnet counts what fired
+
+    return happen
+
+
+def _token_fault(kind: str, values: tuple[str, ...]) -> Event:
+    def happen(world: World, draw: Random, now: float) -> bool:
+        world.net.faults.add(Fault(kind=kind, value=draw.choice(values), count=1))
+        return False
+
+    return happen
+
+
+def _busy_storm(world: World, draw: Random, now: float) -> bool:
+    faults = world.net.faults
+    faults.add(Fault(kind="refuse", value="SERVER_BUSY", count=draw.randint(5, 40)))
+    return True
+
+
+def _blacklist(world: World, draw: Random, now: float) -> bool:
+    world.net.blacklist(draw.choice(RECIPIENTS))
+    return True
+
+
+def _token_pause(world: World, draw: Random, now: float) -> bool:
+    """The token stands still, for a while."""
+    loop = asyncio.get_running_loop()
+    world.net.pause(True)
+    loop.call_later(draw.uniform(3, 20), world.net.pause, False)
+    return True
+
+
+HAPPEN: Final[Mapping[str, Event]] = {
+    "no_majority": _no_majority,
+    "redis_flushed": _redis_flushed,
+    "endpoint_down": _endpoint_down,
+    "blackout": _blackout,
+    "fork": _fork(0.0, reorder=False),
+    "fork_drops": _fork(0.7, reorder=False),
+    "fork_reorders": _fork(0.0, reorder=True),
+    "block_gap": _block_gap,
+    "theft": _theft,
+    "refuse": _fault("refuse", CODES, BROADCAST),
+    "misreport": _fault("misreport", CODES, BROADCAST),
+    "swallow": _fault("swallow", path=BROADCAST),
+    "busy_storm": _busy_storm,
+    "solid_lag": _fault("solid_lag", (1, 3, 10)),
+    "solid_stall": _fault("solid_stall"),
+    "head_stall": _fault("head_stall"),
+    "hide_info": _fault("hide_info"),
+    "info_block": _fault("info_block", (1, 2)),
+    "info_result": _fault("info_result", ("REVERT", "SUCCESS", "OUT_OF_ENERGY")),
+    "omit_transactions": _fault("omit_transactions"),
+    "alter_result": _fault("alter_result", ("REVERT", "SUCCESS", "OUT_OF_ENERGY")),
+    "break_parent": _fault("break_parent"),
+    "false_chain": _false_chain,
+    "force_result": _token_fault("force_result", CONTRACT_FAILURES),
+    "transfer_log": _token_fault("transfer_log", LOG_FAULTS),
+    "blacklist": _blacklist,
+    "token_pause": _token_pause,
+}
+"""What each event of `faults.EVENTS` does."""

@@ -1,0 +1,334 @@
+"""What must hold, held against the simulated chain itself and not against our records of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Iterable
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from adapters.memory.store import MemoryPayoutStore
+from adapters.tron.protocol import address_to_hex, hex_to_address
+from devnet.block import Block, Included
+from devnet.network import Network
+from devnet.token import encode_transfer_log
+from devnet.transaction import Transaction
+from models.limits import Limits, windows
+from models.money import Currency
+from models.payout import LEGAL_MOVES, TERMINAL, Payout, PayoutStatus, Reservation
+from models.settlement import SETTLER
+from models.transaction import Attempt, AttemptState
+from ports.store import PayoutQuery
+from services.limits import keeps_reservation
+from services.settlement import FROZEN_GATE
+
+T = TypeVar("T")
+
+SEALED = (
+    "client",
+    "order",
+    "status",
+    "status_reason",
+    "created_at",
+    "completed_at",
+    "attempts",
+    "txids",
+    "history",
+    "live_attempt",
+    "linked_hit",
+    "fingerprint",
+    "idempotency_key",
+)
+"""What of a payout that has ended never changes."""
+
+
+class Violation(Exception):  # noqa: N818  what is wrong, not an error of ours
+    """A promise is broken; `payout_id` names whose, if it is one payout's."""
+
+    def __init__(self, message: str, payout_id: str | None = None) -> None:
+        super().__init__(message)
+        self.payout_id = payout_id
+
+
+def instantly(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise RuntimeError("this was to need no waiting")
+
+
+class Oracle:
+    """Looks at the chain and at the store, directly; holds the one against the other."""
+
+    def __init__(
+        self, net: Network, store: MemoryPayoutStore, owner: str, usdt: str, limits: Limits
+    ) -> None:
+        self._net = net
+        self._store = store
+        self._owner = owner
+        self._usdt = usdt
+        self._limits = limits
+        self._before: dict[str, Payout] = {}
+        self._judged = 0
+        self.accepted: dict[str, Any] = {}
+        self.cancelled: set[str] = set()
+        self.thefts: set[str] = set()
+        self.paid: dict[str, str] = {}
+        """The txid of the solid transfer of each payout, as the ledger has it."""
+        self.broken: Violation | None = None
+
+    # told by the world
+
+    def sent(self, tx: Transaction) -> None:
+        """A transaction reached a node: the store must hold these very bytes."""
+        holders = instantly(self._store.list(PayoutQuery(txid=tx.txid), 2))
+        held = [a for p in holders for a in attempts_of(p) if a.txid == tx.txid and a.raw == tx.raw]
+        if not held and self.broken is None:
+            self.broken = Violation(f"{tx.txid} was sent and is not in the store")
+
+    def payouts(self) -> list[Payout]:
+        """Every payout there is, oldest first."""
+        return [*reversed(instantly(self._store.list(PayoutQuery(), 1_000_000)))]
+
+    # looks for itself
+
+    def check(self) -> None:
+        """Hold everything that must be true at every moment. Raises Violation."""
+        if self.broken is not None:
+            raise self.broken
+        self._read_ledger()
+        payouts = self.payouts()
+        for payout in payouts:
+            before = self._before.get(payout.payout_id)
+            if before is not payout:
+                self._check_record(payout, before)
+                self._before[payout.payout_id] = payout
+            self._check_chain(payout)
+        self._check_accepted()
+        self._check_limits(payouts)
+        for gate in instantly(self._store.gates()):
+            if gate.name == FROZEN_GATE:
+                raise Violation(f"an attempt was declared dead and was not: {gate.reason}")
+        for transfer in instantly(self._store.unexplained(only_open=False, limit=1000)):
+            if transfer.txid not in self.thefts:
+                raise Violation(f"{transfer.txid} was sent by us, and nobody remembers it")
+
+    def check_end(self) -> None:
+        """Hold what must be true when everything has come to rest. Raises Violation."""
+        self.check()
+        payouts = self.payouts()
+        for payout in payouts:
+            name = payout.payout_id
+            if payout.status not in TERMINAL:
+                why = payout.status_reason
+                raise Violation(f"{name} still is {payout.status} ({why})", name)
+            if payout.status is PayoutStatus.COMPLETED and name not in self.paid:
+                raise Violation(f"{name} is completed and was never paid", name)
+            if name in self.paid and not keeps_reservation(payout):
+                raise Violation(f"{name} is {payout.status} and was paid by us", name)
+            if payout.reservation is Reservation.HELD:
+                raise Violation(f"the reservation of {name} is held for ever", name)
+        self._check_sums(payouts)
+        self._check_windows_exactly(payouts)
+
+    def _read_ledger(self) -> None:
+        """Look at the blocks that became solid: each transfer is what one payout asks for."""
+        owner = self._owner
+        while self._judged < self._net.solid.number:
+            self._judged += 1
+            for item in self._net.chain.blocks[self._judged].items:
+                moves = [m for m in item.receipt.moves if hex_to_address(m.sender.hex()) == owner]
+                if moves and item.tx.txid not in self.thefts:
+                    self._judge(item, moves)
+
+    def _judge(self, item: Included, moves: Iterable[Any]) -> None:
+        txid = item.tx.txid
+        found = instantly(self._store.list(PayoutQuery(txid=txid), 2))
+        if len(found) != 1:
+            raise Violation(f"{txid} moved money and belongs to {len(found)} payouts")
+        payout = found[0]
+        order = payout.order
+        wanted = [(order.recipient_address, order.amount, str(order.currency))]
+        moved = [(hex_to_address(m.recipient.hex()), m.amount, m.currency) for m in moves]
+        if moved != wanted:
+            raise Violation(f"{txid} moved {moved}, not {wanted}", payout.payout_id)
+        first = self.paid.setdefault(payout.payout_id, txid)
+        if first != txid:
+            raise Violation(
+                f"{payout.payout_id} was paid twice, by {first} and {txid}", payout.payout_id
+            )
+
+    def _check_record(self, payout: Payout, before: Payout | None) -> None:
+        name = payout.payout_id
+        attempts = attempts_of(payout)
+        if tuple(attempt.txid for attempt in attempts) != payout.txids:
+            raise Violation(f"{name}: txids and attempts differ", name)
+        if (payout.live_attempt is not None) is not (payout.status is PayoutStatus.PROCESSING):
+            raise Violation(f"{name} is {payout.status} and has live {payout.live_attempt}", name)
+        self._check_history(payout, before)
+        if before is None or before.status not in TERMINAL:
+            return
+        changed = [field for field in SEALED if getattr(before, field) != getattr(payout, field)]
+        if changed:
+            raise Violation(f"{name} had ended, and then {changed} changed", name)
+        if before.reservation is not Reservation.HELD and payout.reservation != before.reservation:
+            raise Violation(f"{name}: the reservation was ended twice", name)
+
+    def _check_history(self, payout: Payout, before: Payout | None) -> None:
+        name, history = payout.payout_id, payout.history
+        if before is not None and history[: len(before.history)] != before.history:
+            raise Violation(f"{name}: history was rewritten", name)
+        if history[0].from_status is not None or history[-1].to_status is not payout.status:
+            raise Violation(f"{name}: history does not lead to {payout.status}", name)
+        for earlier, later in pairwise(history):
+            legal = LEGAL_MOVES[earlier.to_status]
+            if later.from_status is not earlier.to_status or later.to_status not in legal:
+                raise Violation(f"{name}: {earlier} cannot be followed by {later}", name)
+        if payout.status is PayoutStatus.NEEDS_REVIEW and payout.status_reason is None:
+            raise Violation(f"{name} waits for a person who is not told why", name)
+
+    def _check_chain(self, payout: Payout) -> None:
+        """Each attempt is what its record says, and at most one of them can pay."""
+        name = payout.payout_id
+        able = 0
+        for attempt in attempts_of(payout):
+            found = self._net.chain.find(attempt.txid)
+            able += self._can_pay(attempt, found)
+            if _is_as_recorded(attempt, found, self._net.solid):
+                continue
+            raise Violation(
+                f"{name}: {attempt.txid} is recorded as {attempt.state}, and on the chain it is "
+                f"{_told(found, self._net.solid)} (expiration {attempt.expiration_ms}, "
+                f"solid time {self._net.solid.timestamp})",
+                name,
+            )
+        if able > 1:
+            raise Violation(f"{name} has {able} attempts that can pay or have paid", name)
+        if able and payout.status is PayoutStatus.CANCELLED and not keeps_reservation(payout):
+            raise Violation(f"{name} is cancelled and can still be paid", name)
+        if payout.status is PayoutStatus.COMPLETED:
+            self._check_completed(payout)
+
+    def _check_completed(self, payout: Payout) -> None:
+        """The transfer is solid, and showed what was asked for, unless a person looked at it."""
+        name = payout.payout_id
+        found = self._net.chain.find(self.paid.get(name, ""))
+        if found is None:
+            raise Violation(f"{name} is completed and no solid transfer paid it", name)
+        order, logs = payout.order, found[1].receipt.logs
+        asked = [
+            encode_transfer_log(
+                _bytes(self._usdt),
+                _bytes(self._owner),
+                _bytes(order.recipient_address),
+                order.amount,
+            )
+        ]
+        if payout.history[-1].by != SETTLER:
+            return
+        if order.currency is Currency.USDT and list(logs) != asked:
+            raise Violation(f"{name} is completed, and its events say something else", name)
+
+    def _can_pay(self, attempt: Attempt, found: tuple[Block, Included] | None) -> bool:
+        """Whether an attempt's bytes have paid, or still could."""
+        if found is None:
+            return self._net.head.timestamp < attempt.expiration_ms
+        block, item = found
+        return item.receipt.contract_ret == "SUCCESS" or block.number > self._net.solid.number
+
+    def _check_accepted(self) -> None:
+        for payout_id, order in self.accepted.items():
+            payout = self._before.get(payout_id)
+            if payout is None:
+                raise Violation(f"{payout_id} was accepted and is gone", payout_id)
+            if payout.order != order:
+                raise Violation(f"{payout_id} is not what was accepted", payout_id)
+        for payout_id in self.cancelled:
+            if self._before[payout_id].status is not PayoutStatus.CANCELLED:
+                raise Violation(f"{payout_id} was cancelled and then was not", payout_id)
+
+    def _held_by_window(
+        self, payouts: Iterable[Payout]
+    ) -> tuple[Counter[str], dict[str, list[str]]]:
+        """What the payouts that count must hold of each window, and who they are."""
+        needed: Counter[str] = Counter()
+        who: dict[str, list[str]] = defaultdict(list)
+        for payout in payouts:
+            for window_id in payout.window_ids:
+                if payout.status not in TERMINAL or keeps_reservation(payout):
+                    needed[window_id] += payout.order.amount
+                    who[window_id].append(payout.payout_id)
+                else:
+                    needed[window_id] += 0
+        return needed, who
+
+    def _check_limits(self, payouts: Iterable[Payout]) -> None:
+        needed, who = self._held_by_window(payouts)
+        for window_id, amount in needed.items():
+            used = instantly(self._store.used(window_id))
+            if used < amount:
+                raise Violation(
+                    f"{window_id} counts {used}, and {amount} are out ({who[window_id]})",
+                    who[window_id][0],
+                )
+            if used > self._maximum(window_id, payouts):
+                raise Violation(f"{window_id} holds {used}, above its limit")
+
+    def _check_windows_exactly(self, payouts: Iterable[Payout]) -> None:
+        for window_id, amount in self._held_by_window(payouts)[0].items():
+            used = instantly(self._store.used(window_id))
+            if used != amount:
+                raise Violation(f"{window_id} counts {used} at the end, and should {amount}")
+
+    def _maximum(self, window_id: str, payouts: Iterable[Payout]) -> int:
+        payout = next(each for each in payouts if window_id in each.window_ids)
+        found = windows(self._limits[payout.order.currency], payout.order.currency, _day(payout))
+        return next(w.maximum for w in found if w.window_id == window_id)
+
+    def _check_sums(self, payouts: Iterable[Payout]) -> None:
+        """What each recipient got from us is what our records say, to the last unit."""
+        ours: Counter[tuple[str, str]] = Counter()
+        for payout in payouts:
+            if keeps_reservation(payout):
+                order = payout.order
+                ours[order.recipient_address, str(order.currency)] += order.amount
+        theirs: Counter[tuple[str, str]] = Counter()
+        for entry in self._net.ledger(owner=self._owner):
+            if entry.txid not in self.thefts:
+                theirs[entry.recipient, entry.currency] += entry.amount
+        if ours != theirs:
+            raise Violation(f"records and ledger differ: {ours - theirs} and {theirs - ours}")
+
+
+def _bytes(address: str) -> bytes:
+    return bytes.fromhex(address_to_hex(address))
+
+
+def attempts_of(payout: Payout) -> tuple[Attempt, ...]:
+    """Every attempt, the live one last."""
+    live = payout.live_attempt
+    return payout.attempts if live is None else (*payout.attempts, live)
+
+
+def _is_as_recorded(attempt: Attempt, found: tuple[Block, Included] | None, solid: Block) -> bool:
+    if attempt.state is AttemptState.LIVE:
+        return True
+    if attempt.state is AttemptState.DEAD:
+        return found is None and solid.timestamp >= attempt.expiration_ms
+    if found is None or found[0].number > solid.number:
+        return False
+    succeeded = found[1].receipt.contract_ret == "SUCCESS"
+    return succeeded is (attempt.state is AttemptState.SETTLED)
+
+
+def _told(found: tuple[Block, Included] | None, solid: Block) -> str:
+    if found is None:
+        return "in no block"
+    place = "solid" if found[0].number <= solid.number else "not solid"
+    return f"{found[1].receipt.contract_ret} in block {found[0].number} ({place})"
+
+
+def _day(payout: Payout) -> datetime:
+    return payout.created_at

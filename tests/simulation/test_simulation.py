@@ -1,0 +1,109 @@
+"""The simulation as part of the test command: a sample of both parts, and that it can be trusted.
+
+`SIMULATION_SECONDS` of processor time go into fresh seeds, `SIMULATION_STRIDE` says how many of the
+exhaustive part are left out; a failure prints the command that shows it again.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import faults
+from tests.simulation.__main__ import told
+from tests.simulation.batch import Batch, BatchOptions, run_seeds
+from tests.simulation.explore import Injection, explore, injections, run_injection
+from tests.simulation.ports import methods_of
+from tests.simulation.world import run_seed
+
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "40"))
+STRIDE = int(os.environ.get("SIMULATION_STRIDE", "20"))
+FIXED_SEEDS = range(60)
+
+
+def test_the_same_seed_gives_the_same_world() -> None:
+    once, again = run_seed(7), run_seed(7)
+    assert once.trace_hash == again.trace_hash
+    assert once.fired == again.fired
+    assert run_seed(8).trace_hash != once.trace_hash
+
+
+def test_neither_the_hash_seed_nor_the_host_s_clock_changes_a_world() -> None:
+    code = "from tests.simulation.world import run_seed; print(run_seed(11).trace_hash)"
+
+    def hash_in_a_process(seed: str) -> str:
+        done = subprocess.run(  # noqa: S603  our own interpreter
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert hash_in_a_process("1") == hash_in_a_process("2")
+
+
+def test_a_kind_that_is_turned_off_does_not_fire() -> None:
+    fired = run_seed(7).fired
+    kind = next(kind for kind in faults.CALL_FAULTS if fired[kind])
+    assert run_seed(7, without=[kind]).fired[kind] == 0
+
+
+def test_seeds_hold_every_promise_and_every_fault_fires() -> None:
+    """The fixed seeds, and then as many fresh ones as there is time for."""
+    summary = run_seeds(FIXED_SEEDS)
+    first = fresh = secrets.randbelow(1 << 32)
+    began = time.process_time()
+    while not summary.failures and time.process_time() - began < SECONDS:
+        summary.add(run_seeds(range(fresh, fresh + 20)))
+        fresh += 20
+    if summary.failures:
+        pytest.fail(told(run_seed(min(summary.failures))))
+    print(f"{len(FIXED_SEEDS)} fixed seeds, and {first}:{fresh}")
+    assert summary.silent == []
+
+
+def test_every_single_fault_at_every_call_ends_well() -> None:
+    everything = list(injections())
+    offset = secrets.randbelow(min(STRIDE, len(everything)))
+    found = explore(everything[offset::STRIDE])
+    again = "python -m tests.simulation.explore --only"
+    assert not found.failures, [f"{again} {name}: {why}" for name, why in found.failures.items()]
+
+
+def test_an_injection_happens_where_it_was_put() -> None:
+    _, calls = run_injection(Injection(-1, ""))
+    at = calls.index((faults.STORE, "claim"))
+    result, _ = run_injection(Injection(at, "crash_unanswered"))
+    assert result.ok
+    assert result.fired == {"crash_unanswered": 1}
+
+
+def test_a_new_port_method_is_found() -> None:
+    class Port:
+        async def new(self) -> None: ...
+
+        def not_a_call(self) -> None: ...
+
+        async def _hidden(self) -> None: ...
+
+    assert methods_of(Port) == ("new",)
+
+
+def test_a_batch_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    progress, said = tmp_path / "progress.json", list[str]()
+    whole = Batch(BatchOptions(range(4)), said.append).run()
+    Batch(BatchOptions(range(4), resume=progress, seconds=0), said.append).run()
+    kept = json.loads(progress.read_text())
+    assert 0 < kept["summary"]["seeds"] < 4
+    resumed = Batch(BatchOptions(range(4), resume=progress), said.append).run()
+    assert resumed.seeds == 4
+    assert resumed.fired == whole.fired
+    assert resumed.figures == whole.figures
+    assert any("going on after" in line for line in said)
