@@ -98,7 +98,7 @@ class Settlement:
         except BrokenLinkError as error:
             self._cursor = await rescan(self._store, self._chain, cursor, str(error))
             return False
-        self._unjudged |= await self._write(cursor, run)
+        await self._write(cursor, run)
         if self._unjudged:
             await self.settle_hits()
             self._unjudged = False
@@ -125,8 +125,10 @@ class Settlement:
     async def review(self) -> int:
         """Declare the deaths that are proven, and send again what has not been seen for long.
 
+        Hits that nobody judged come first: a write that was given up may have arrived late.
         Raises StoreError, ChainUnavailableError.
         """
+        await self.settle_hits()
         if self._seen is None:
             return 0
         payouts = await self._store.live_to_review(
@@ -159,22 +161,17 @@ class Settlement:
             self._cursor = self._seen = first
         return self._cursor
 
-    async def _write(self, cursor: Cursor, run: Sequence[SolidBlock]) -> bool:
-        """Write hits and move the cursor: once for each block with hits, and once for the rest.
-
-        Whether there were hits.
-        """
+    async def _write(self, cursor: Cursor, run: Sequence[SolidBlock]) -> None:
+        """Write hits and move the cursor: once for each block with hits, and once for the rest."""
         moved_to = cursor.block
-        found = False
         for block in run:
             hits = await self._chain.hits(block) if block.owned else ()
             moved_to = block.ref
             if hits:
+                self._unjudged = True  # also when the answer to the write is lost
                 cursor = await self._move(cursor, moved_to, hits)
-                found = True
         if moved_to != cursor.block:
             await self._move(cursor, moved_to, ())
-        return found
 
     async def _move(self, cursor: Cursor, block: BlockRef, hits: Sequence[Hit]) -> Cursor:
         burned = sum(hit.fee_sun for hit in hits)

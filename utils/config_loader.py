@@ -99,6 +99,11 @@ class _Loader(yaml.SafeLoader):
             return ""
         return value
 
+    def shown(self, location: Sequence[str]) -> str:
+        """A dotted key, with the names of variables where they made up parts of it."""
+        variables = self.variable_of
+        return ".".join(f"${{{variables[p]}}}" if p in variables else p for p in location)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
@@ -106,7 +111,9 @@ class _Loader(yaml.SafeLoader):
             if key in seen:
                 line = key_node.start_mark.line + 1
                 self.problems.append(
-                    ConfigProblem(self.source, key, "each key once", f"it again in line {line}")
+                    ConfigProblem(
+                        self.source, self.shown([key]), "each key once", f"it again in line {line}"
+                    )
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -181,7 +188,7 @@ def _validate(
             problems.append(
                 ConfigProblem(variable, "", describe_expected(detail), found)
                 if variable
-                else ConfigProblem(source, ".".join(location), describe_expected(detail), found)
+                else ConfigProblem(source, loader.shown(location), describe_expected(detail), found)
             )
         return Loaded(None, tuple(problems))
     return Loaded(None if problems else valid, tuple(problems))

@@ -14,6 +14,9 @@ from ports.observer import Observer
 from utils.circuit_breaker import CircuitBreaker, CircuitOpenError
 from utils.rate_limiter import RateLimiter, RateLimiterFull
 
+PLAIN = {"Accept-Encoding": "identity"}
+"""A few hundred compressed bytes can stand for gigabytes; what is not compressed has a size."""
+
 
 class EndpointError(Exception):
     """No usable answer. `kind` is TIMEOUT, UNREACHABLE, HTTP_ERROR or BAD_ANSWER."""
@@ -55,7 +58,8 @@ class Endpoint:
         self._limiter = limiter
         self._observer = observer
         self.breaker = breaker
-        self.name = urlsplit(settings.url).netloc
+        # Without user and password, which a URL may hold: the name is shown to people.
+        self.name = urlsplit(settings.url).netloc.rpartition("@")[2]
         self.problem = ""
         """Why this endpoint must not be used at all; empty if it may."""
         self.look_again_at = 0.0
@@ -87,10 +91,10 @@ class Endpoint:
         solid = path.startswith("/walletsolidity/")
         base = self._settings.solidity_url if solid else self._settings.url
         key = self._settings.solidity_api_key if solid else self._settings.api_key
-        headers = {"TRON-PRO-API-KEY": key} if key else {}
+        headers = {**PLAIN, "TRON-PRO-API-KEY": key} if key else PLAIN
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                content = await self._read(base.rstrip("/") + path, body, headers)
+                content = await self._read(base.rstrip("/") + path, path, body, headers)
         except (httpx.TimeoutException, TimeoutError) as error:
             raise EndpointError("TIMEOUT", f"{path}: no answer in time") from error
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -99,15 +103,20 @@ class Endpoint:
             raise EndpointError("HTTP_ERROR", f"{path}: {type(error).__name__}") from error
         return _parse(path, content)
 
-    async def _read(self, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+    async def _read(
+        self, url: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> bytes:
+        """The answer's bytes. Errors name the path alone: the URL may hold a provider's key."""
         async with self._client.stream("POST", url, json=body, headers=headers) as response:
             if response.status_code != 200:
-                raise EndpointError("HTTP_ERROR", f"{url}: status {response.status_code}")
+                raise EndpointError("HTTP_ERROR", f"{path}: status {response.status_code}")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise EndpointError("BAD_ANSWER", f"{path}: the answer is compressed")
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > self._settings.max_answer_bytes:
-                    raise EndpointError("BAD_ANSWER", f"{url}: the answer is too large")
+                    raise EndpointError("BAD_ANSWER", f"{path}: the answer is too large")
             return bytes(content)
 
 

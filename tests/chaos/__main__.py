@@ -27,9 +27,15 @@ def main() -> int:
     parser.add_argument("--pace", choices=PACES, default="as-shipped")
     parser.add_argument("--patience", type=float, default=1_800, help="seconds, when all is calm")
     parser.add_argument("--keep", type=Path, help="folder for logs and data (default: thrown away)")
+    parser.add_argument("--only", default="", help="troubles whose names have this in them")
     options = parser.parse_args()
     storm = Storm(
-        options.payouts, options.troubles, options.seed, PACES[options.pace], options.patience
+        payouts=options.payouts,
+        troubles=options.troubles,
+        seed=options.seed,
+        pace=PACES[options.pace],
+        patience_seconds=options.patience,
+        only=options.only,
     )
     say = partial(print, flush=True)
     say(f"seed {options.seed}, pace {options.pace}")

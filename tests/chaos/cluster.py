@@ -100,8 +100,8 @@ class Cluster(World):
         return all(service.is_healthy() for service in self.services)
 
     def wait_for_dispatch(self) -> None:
-        """Until one of the service processes pays: a restarted one has to catch up first."""
-        eventually(lambda: any(map(pays, self.services)), START_SECONDS)
+        """Until both service processes pay: a restarted one has to catch up first."""
+        eventually(lambda: all(map(pays, self.services)), START_SECONDS)
 
     # ---- what the database and Valkey say ----
 
@@ -134,9 +134,10 @@ class Cluster(World):
 
 
 def pays(service: Service) -> bool:
-    """Whether a service process pays what is due."""
+    """Whether a service process pays what is due, and finds endpoints that answer."""
     parts = service.health().json()["components"]
-    return any((part["name"], part["detail"]) == ("dispatch", "open") for part in parts)
+    sound = {part["name"] for part in parts if part["status"] == "healthy"}
+    return {"tron", "loops", "dispatch"} <= sound
 
 
 def replica_of(service: Service) -> str:

@@ -31,13 +31,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Storm:
-    """What to go through. `patience_seconds` is how long the rest may take when all is calm."""
+    """What to go through. `patience_seconds` is how long the rest may take when all is calm, `only`
+    a part of the names of the troubles that are wanted."""
 
     payouts: int
     troubles: int
     seed: int
     pace: Pace
     patience_seconds: float
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def rage(
 ) -> Counter[str]:
     """One trouble after another, all of them before one comes again, while payouts keep coming."""
     dice = random.Random(storm.seed)  # noqa: S311 - an order, not a secret
-    table = troubles(cluster, takeovers)
+    table = {n: t for n, t in troubles(cluster, takeovers).items() if storm.only in n}
     plan: list[str] = []
     while len(plan) < storm.troubles:
         plan += dice.sample(sorted(table), len(table))

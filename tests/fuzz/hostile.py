@@ -1,11 +1,16 @@
 """A real socket that speaks to the router as no node would."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 
 PIECE = b" " * 65_536
 HUGE_BYTES = 100_000_000
+GZIP = 31
+"""zlib's name for the format of gzip."""
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -85,6 +90,20 @@ async def long_number(writer: asyncio.StreamWriter) -> None:
     writer.write(head(f"Content-Length: {len(body)}") + body)
 
 
+@cache
+def bomb_bytes() -> bytes:
+    """100 MB of zeros, compressed twice: less than a kilobyte."""
+    packer = zlib.compressobj(9, wbits=GZIP)
+    once = b"".join(packer.compress(PIECE) for _ in range(HUGE_BYTES // len(PIECE)))
+    return gzip.compress(once + packer.flush())
+
+
+async def bomb(writer: asyncio.StreamWriter) -> None:
+    """A kilobyte that unpacks to 100 MB."""
+    body = bomb_bytes()
+    writer.write(head("Content-Encoding: gzip, gzip", f"Content-Length: {len(body)}") + body)
+
+
 async def another_protocol(writer: asyncio.StreamWriter) -> None:
     """Not HTTP at all."""
     writer.write(b"SSH-2.0-OpenSSH_9.2\r\n" + bytes(range(256)))
@@ -105,6 +124,7 @@ WAYS: Mapping[str, Answer] = {
         two_lengths,
         deep,
         long_number,
+        bomb,
         another_protocol,
     )
 }

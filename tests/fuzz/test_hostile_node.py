@@ -3,7 +3,7 @@
 import asyncio
 import json
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -28,14 +28,17 @@ MEMORY_BYTES = 10 * MAX_ANSWER_BYTES
 
 
 @asynccontextmanager
-async def endpoint_of(answer: Answer) -> AsyncIterator[Endpoint]:
-    """The real endpoint on the real client, in front of a hostile node."""
+async def endpoint_of(
+    answer: Answer, dressed: Callable[[str], str] = str
+) -> AsyncIterator[Endpoint]:
+    """The real endpoint on the real client, in front of a hostile node; `dressed` alters its URL
+    as the settings have it."""
     client = httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False)
     async with HostileNode(answer).serving() as url, client:
         yield Endpoint(
             EndpointSettings(
-                url=url,
-                solidity_url=url,
+                url=dressed(url),
+                solidity_url=dressed(url),
                 api_key=None,
                 solidity_api_key=None,
                 max_answer_bytes=MAX_ANSWER_BYTES,
@@ -107,3 +110,20 @@ def test_any_headers_and_body_are_json_or_refused(headers: list[str], body: byte
     found = asyncio.run(outcome(head(*headers) + body))
     if found is not EndpointError:
         assert found == json.loads(body[:3] if "Content-Length: 3" in headers else body)
+
+
+DRESSED = {
+    "password": lambda url: url.replace("//", "//user:hunter2@"),
+    "provider's key": lambda url: f"{url}/hunter2",
+}
+
+
+@pytest.mark.parametrize("dressed", DRESSED.values(), ids=DRESSED)
+@pytest.mark.parametrize("answer", [WAYS["declared_huge"], WAYS["bomb"], WAYS["hang_up"]])
+async def test_what_a_url_holds_is_in_no_error_and_no_name(
+    dressed: Callable[[str], str], answer: Answer
+) -> None:
+    async with endpoint_of(answer, dressed) as endpoint:
+        with pytest.raises(EndpointError) as caught:
+            await endpoint.post(PATH, {})
+    assert "hunter2" not in f"{caught.value} {endpoint.name}"

@@ -98,6 +98,24 @@ async def test_a_cursor_on_the_liars_chain_goes_back_once_the_liar_is_gone() -> 
     await finished(house, await house.create())
 
 
+async def test_dispatch_stays_closed_until_the_rescan_has_caught_up() -> None:
+    house, liar, _ = await lied_to("liar")
+    await house.create()
+    await both_turn(house, liar, 40)
+    liar.faults.add(Fault(kind="http_status", value=503))
+    await house.services.settlement.advance()
+    rewound = await house.store.cursor()
+    await house.services.settlement.advance()
+    cursor = await house.store.cursor()
+    assert rewound is not None
+    assert cursor is not None
+    assert rewound.run_start < cursor.block.number < rewound.reopen_at
+    assert cursor.broken
+    later = await house.create()
+    await house.services.dispatcher.run_group()
+    assert (await house.get(later)).txids == ()
+
+
 async def test_endpoints_that_contradict_each_other_keep_dispatch_closed() -> None:
     """The cursor is on the liar's chain; the liar gives single blocks, but no runs any more."""
     house, liar, either = await lied_to("liar")

@@ -24,7 +24,7 @@ FAULT_FOUND = 1
 """What both the simulation and pytest exit with when they find a fault."""
 
 FAILING_SEED = re.compile(r"^(seed \d+: .+)$", re.MULTILINE)
-FAILING_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+FAILING_TEST = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

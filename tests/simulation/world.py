@@ -131,6 +131,8 @@ class World:
         self.serving: dict[int, tuple[Host, Services]] = {}
         self.hosts: list[Host] = []
         self._asked_again: set[str] = set()
+        self._under_way = 0
+        self._own: list[asyncio.Task[Any]] = []
 
     # what the ports ask
 
@@ -161,9 +163,11 @@ class World:
     def later(self, seconds: float, act: Act) -> None:
         async def arrive() -> None:
             await asyncio.sleep(seconds)
+            self._under_way -= 1
             if not self.over:
                 await act()
 
+        self._under_way += 1
         self._keep(self._loop.create_task(arrive()))
 
     def store_is_down(self) -> bool:
@@ -206,7 +210,8 @@ class World:
         self.oracle.check()
 
     def _unfinished(self) -> bool:
-        return any(payout.status in OPEN for payout in self.oracle.payouts())
+        """Whether a payout is open, or something that was sent has not arrived yet."""
+        return self._under_way > 0 or any(payout.status in OPEN for payout in self.oracle.payouts())
 
     def _calm_down(self) -> None:
         """All faults end, and what only money or people can repair is repaired."""
@@ -342,7 +347,7 @@ class World:
         self.trace.append(Entry(self._loop.time(), host, what))
 
     def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-        self._own = [*getattr(self, "_own", ()), task]
+        self._own.append(task)
         return task
 
 

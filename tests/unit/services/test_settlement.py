@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from adapters.memory.store import MemoryPayoutStore
 from models.payout import Payout, PayoutStatus
+from ports.store import StoreError
 from services.gate import WALLET_GATE
 from tests.factories import a_hit
-from tests.harness import POLICIES, House, open_house
+from tests.harness import POLICIES, SOLID_LAG, FakeClock, House, open_house
+from tests.unit.services.faulty_store import FaultyStore
 
 LIMIT = POLICIES.fees.fee_limit_sun
 ENERGY_SUN = 100
@@ -71,6 +74,38 @@ async def test_the_gate_of_a_wallet_opens_once_it_holds_what_was_missing() -> No
     assert gate.needs_trx_sun is not None
     await house.dispatch()
     assert await house.store.gates() == []
+
+
+async def test_a_hit_whose_write_was_not_confirmed_is_judged_at_the_next_turn() -> None:
+    clock = FakeClock()
+    store = FaultyStore(MemoryPayoutStore(clock))
+    house = await open_house(store=store, clock=clock)
+    await house.start()
+    payout = await processing(house)
+    house.mine(SOLID_LAG + 2)
+    store.fail("move_cursor", "after")
+    with pytest.raises(StoreError):
+        await house.services.settlement.advance()
+    house.mine(1)
+    await house.services.settlement.advance()
+    assert (await house.get(payout)).status is PayoutStatus.COMPLETED
+
+
+async def test_a_hit_that_is_written_again_late_keeps_no_payout_from_being_paid() -> None:
+    house = await open_house()
+    await house.start()
+    payout = await processing(house)
+    assert payout.live_attempt is not None
+    hit = a_hit(payout.live_attempt, transfers=(), contract_ret="OUT_OF_ENERGY", energy_used=1)
+    cursor = await house.store.cursor()
+    await house.store.move_cursor(cursor, cursor, [hit])
+    await house.services.settlement.settle_hits()
+    await house.store.move_cursor(cursor, cursor, [hit])
+    house.mine(1)
+    await house.services.settlement.advance()
+    await house.services.settlement.review()
+    await house.dispatch()
+    assert (await house.get(payout)).status is PayoutStatus.PROCESSING
 
 
 async def test_figures_count_every_end() -> None:
