@@ -311,8 +311,10 @@ class SettleConfig(_Frozen):
 
 
 class TronConfig(_Frozen):
-    """Calls to one endpoint: how many a second, how many at once, and how large an answer."""
+    """Calls to one endpoint: how many a second, how many at once, and how large an answer; and
+    after how long a silence an endpoint has no say in what is believed."""
 
+    silent_after_seconds: Seconds
     requests_per_second: float = Field(gt=0, le=10_000)
     burst: int = Field(ge=1, le=10_000)
     max_answer_bytes: int = Field(ge=65_536, le=1 << 30)

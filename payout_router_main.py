@@ -234,6 +234,7 @@ def tron_chain(settings: Settings, client: httpx.AsyncClient, observer: Observer
         ChainSettings(
             usdt_contract=settings.usdt_contract_address,
             stall_seconds=settings.router.attempt.head_stale_seconds,
+            silent_after_seconds=settings.router.tron.silent_after_seconds,
             cache_seconds=CACHE_SECONDS,
             query_retry=retries.node_query,
             broadcast_retry=retries.broadcast,

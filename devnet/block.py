@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -58,6 +59,7 @@ class Block:
         return _header(self.number, self.timestamp, self.parent_id, self.root, self.witness_address)
 
 
+@cache
 def make_witnesses(network: str) -> tuple[Witness, ...]:
     """The producers of a network, the same for the same name."""
     keys = [sha256(f"{network} witness {place}".encode()).hexdigest() for place in range(WITNESSES)]

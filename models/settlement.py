@@ -59,10 +59,11 @@ def after_wrong_death(payout: Payout, hit: Hit) -> Change | None:
     return move(payout, PayoutStatus.NEEDS_REVIEW, by=SETTLER, why=why, hit=hit)
 
 
-def needs_facts(payout: Payout) -> bool:
-    """Whether judging this payout's live hit takes FailureFacts."""
+def failed_hit(payout: Payout) -> Hit | None:
+    """The newest hit on the live attempt, if it is of a transaction that failed. Judging it takes
+    FailureFacts, and frees the payout."""
     hit = live_hit(payout)
-    return hit is not None and hit.contract_ret != "SUCCESS"
+    return None if hit is None or hit.contract_ret == "SUCCESS" else hit
 
 
 def after_hit(
@@ -70,7 +71,7 @@ def after_hit(
 ) -> Change:
     """The change that a solid transaction of the live attempt brings.
 
-    `facts` are needed unless the hit is a SUCCESS (see `needs_facts`).
+    `facts` are needed unless the hit is a SUCCESS (see `failed_hit`).
     """
     verdict = judge(attempt, hit)
     if verdict is Verdict.PAID:

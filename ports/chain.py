@@ -59,6 +59,11 @@ class Chain(Protocol):
     async def confirms(self, block: BlockRef) -> bool:
         """Whether a second endpoint has this very block as solid; True if only one is set."""
 
+    async def doubt(self, block: BlockRef) -> str:
+        """Why a solid block is not believed yet, for people; empty once more endpoints have it
+        than not. One that has not answered for long does not count, and with only one endpoint
+        nothing is doubted."""
+
     async def broadcast(self, attempt: Attempt) -> str:
         """Send stored bytes once; the node's code, or TIMEOUT, UNREACHABLE, HTTP_ERROR,
         BAD_ANSWER. Sends through another endpoint than last time where there is one."""

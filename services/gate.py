@@ -17,6 +17,13 @@ from ports.store import Gate, PayoutStore, Standing
 WALLET_GATE = "wallet:"
 """Gates of single wallets; the funds step opens them, not this gate."""
 
+RESTORED = "restored"
+"""The gate of a database that has forgotten something (services/high_water.py). It opens when a
+replica that found it closed at its start has seen the end of its quarantine."""
+
+DEEPEST_FORK = 100
+"""Blocks by which a head may go back; some 20 are not solid at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -71,6 +78,7 @@ class DispatchGate:
         self._quarantine = quarantine
         self._started_at = started_at
         self._opens_at: OpensAt | None = None
+        self._restored: bool | None = None
 
     async def look(self) -> View:
         """Why dispatch is closed now, if it is, and which wallets are closed.
@@ -78,6 +86,8 @@ class DispatchGate:
         Raises StoreError, ChainUnavailableError.
         """
         standing = await self._store.standing()
+        if self._restored is None:
+            self._restored = any(gate.name == RESTORED for gate in standing.gates)
         wallets = {
             gate.name.removeprefix(WALLET_GATE): gate
             for gate in standing.gates
@@ -86,15 +96,14 @@ class DispatchGate:
         cursor = standing.cursor
         if cursor is None:
             return View((Closed("starting", "no solid block has been read yet"),), wallets)
-        reasons = _lasting(standing, cursor) + await self._still_starting(cursor)
-        return View(tuple(reasons), wallets)
+        starting = await self._still_starting(cursor)
+        if self._restored and not starting:
+            await self._store.open_gate(RESTORED)
+            self._restored = False
+        return View((*_lasting(standing, cursor), *starting), wallets)
 
     async def _still_starting(self, cursor: Cursor) -> list[Closed]:
-        if self._opens_at is None:
-            head = await self._chain.head()
-            start = self._started_at or cursor
-            self._opens_at = opening(head, start, self._policy, quarantine=self._quarantine)
-        target = self._opens_at
+        target = await self._target(cursor)
         if cursor.block.number < target.number:
             text = f"solid blocks are read up to {cursor.block.number} of {target.number}"
             return [Closed("catching_up", text)]
@@ -102,6 +111,19 @@ class DispatchGate:
             left = (target.after_ms - cursor.block.time_ms) // 1000
             return [Closed("quarantine", f"quarantine for {left} more seconds of chain time")]
         return []
+
+    async def _target(self, cursor: Cursor) -> OpensAt:
+        """Where dispatch opens: what the first head says, unless no chain of ours has that head."""
+        known = self._opens_at
+        if known is not None and cursor.block.number >= known.number:
+            return known
+        head = await self._chain.head()
+        if known is None or head.number + DEEPEST_FORK < known.number:
+            start = self._started_at or cursor
+            quarantine = self._quarantine or bool(self._restored)
+            known = opening(head, start, self._policy, quarantine=quarantine)
+            self._opens_at = known
+        return known
 
 
 def _lasting(standing: Standing, cursor: Cursor) -> list[Closed]:

@@ -20,13 +20,13 @@ from models.settlement import (
     after_hit,
     after_wrong_death,
     burned_today,
+    failed_hit,
     hit_on_dead,
     live_hit,
-    needs_facts,
     utc_day,
 )
 from models.transaction import Attempt, is_dead
-from ports.chain import BrokenLinkError, Chain
+from ports.chain import BrokenLinkError, Chain, ChainUnavailableError
 from ports.observer import Observer
 from ports.store import PayoutStore
 from services.broadcast import Broadcaster
@@ -98,27 +98,47 @@ class Settlement:
         except BrokenLinkError as error:
             self._cursor = await rescan(self._store, self._chain, cursor, str(error))
             return False
-        await self._write(cursor, run)
+        believed, doubt = await self._believed(run)
+        await self._write(cursor, believed)
         if self._unjudged:
             await self.settle_hits()
             self._unjudged = False
+        if doubt:
+            raise ChainUnavailableError(doubt)
         return len(run) == self._policy.blocks_per_read
 
     async def settle_hits(self) -> None:
-        """Judge every hit that has not been judged yet.
+        """Judge every hit that has not been judged yet, but for those that a second endpoint has
+        to confirm and does not.
 
         Raises StoreError, ChainUnavailableError.
         """
+        waiting: set[str] = set()
         while True:
-            payouts = await self._store.to_settle(self._policy.group_size)
-            changes = await self._conclusions(payouts)
+            limit = self._policy.group_size + len(waiting)
+            found = await self._store.to_settle(limit)
+            payouts = [payout for payout in found if payout.payout_id not in waiting]
+            waiting |= await self._unconfirmed(payouts)
+            changes = await self._conclusions([p for p in payouts if p.payout_id not in waiting])
             if changes:
                 await self._transitions.apply(changes, payouts)
-            if len(payouts) < self._policy.group_size:
+            if len(found) < limit:
                 return
 
+    async def _unconfirmed(self, payouts: Sequence[Payout]) -> set[str]:
+        """The payouts whose failed transaction no second endpoint has: like a death, a solid
+        failure frees the payout for another attempt, so silence is not enough."""
+        failed = [(payout, hit) for payout in payouts if (hit := failed_hit(payout)) is not None]
+        confirmed = {hit.block: False for _, hit in failed}
+        for block in confirmed:
+            confirmed[block] = await self._chain.confirms(block)
+        waiting = {payout.payout_id for payout, hit in failed if not confirmed[hit.block]}
+        if waiting:
+            log.warning("no second endpoint confirms failed transactions", payouts=len(waiting))
+        return waiting
+
     async def _conclusions(self, payouts: Sequence[Payout]) -> Sequence[Change]:
-        facts = await self._facts([payout for payout in payouts if needs_facts(payout)])
+        facts = await self._facts([p for p in payouts if failed_hit(p) is not None])
         concluded = [await self._conclude(p, facts.get(p.payout_id)) for p in payouts]
         return [change for change in concluded if change is not None]
 
@@ -160,6 +180,20 @@ class Settlement:
                 return await self._current()
             self._cursor = self._seen = first
         return self._cursor
+
+    async def _believed(self, run: Sequence[SolidBlock]) -> tuple[Sequence[SolidBlock], str]:
+        """The part of a run that may be written, and what is said against the rest.
+
+        A block with transactions of ours decides payouts, so one endpoint's word is not enough
+        where there are several; a believed block vouches for all that it follows.
+        """
+        end, doubt = len(run), ""
+        for index in reversed([i for i, block in enumerate(run) if block.owned]):
+            found = await self._chain.doubt(run[index].ref)
+            if not found:
+                break
+            end, doubt = index, found
+        return run[:end], doubt
 
     async def _write(self, cursor: Cursor, run: Sequence[SolidBlock]) -> None:
         """Write hits and move the cursor: once for each block with hits, and once for the rest."""

@@ -194,10 +194,12 @@ def devnet_chain(
     usdt_contract: str = POLICIES.usdt_contract,
     transports: Sequence[httpx.AsyncBaseTransport] = (),
     stall_seconds: float = 30,
+    silent_after_seconds: float = -1,
 ) -> TronChain:
     """The real adapter over a devnet's endpoints, without sockets and without waits.
 
-    `transports` take the place of the devnet's own endpoints.
+    `transports` take the place of the devnet's own endpoints. One that is silent has no say at
+    once, unless told otherwise.
     """
     once = RetryPolicy(tries=1, base_seconds=0, max_seconds=0)
     nodes = transports or [net.transport(number) for number in range(net.settings.nodes)]
@@ -220,7 +222,8 @@ def devnet_chain(
         )
         for number, transport in enumerate(nodes)
     ]
-    return TronChain(endpoints, ChainSettings(usdt_contract, stall_seconds, 600, once, once))
+    settings = ChainSettings(usdt_contract, stall_seconds, silent_after_seconds, 600, once, once)
+    return TronChain(endpoints, settings)
 
 
 async def open_house(

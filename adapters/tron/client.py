@@ -41,11 +41,13 @@ Call = Callable[[Endpoint], Awaitable[T]]
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """`stall_seconds` without a newer solid head make another endpoint the preferred one;
-    parameters and simulations are kept for `cache_seconds`."""
+    """`stall_seconds` without a newer solid head make another endpoint the preferred one; one that
+    has not answered for `silent_after_seconds` has no say in what is believed; parameters and
+    simulations are kept for `cache_seconds`."""
 
     usdt_contract: str | None
     stall_seconds: float
+    silent_after_seconds: float
     cache_seconds: float
     query_retry: RetryPolicy
     broadcast_retry: RetryPolicy
@@ -78,6 +80,7 @@ class TronChain:
         self._expected_genesis: str | None = None
         self._newest = 0
         self._progress = Progress(settings.stall_seconds)
+        self._waits: dict[Endpoint, tuple[int | None, float]] = {}
         self._rates: Cache[FeeRates] = Cache(settings.cache_seconds)
         self._simulations: Cache[Simulation] = Cache(settings.cache_seconds)
         self._activated: set[str] = set()
@@ -132,6 +135,41 @@ class TronChain:
             return True
         answers = await self._everyone(lambda e: queries.solid_header(e, block.number))
         return sum(answer == block for answer in answers) >= 2
+
+    async def doubt(self, block: BlockRef) -> str:
+        """Why a solid block is not believed yet; empty once more endpoints have it than not.
+
+        Nobody checks who signed a block, so a single endpoint could make one up. One that has not
+        answered, or not got any further, for `silent_after_seconds` of asking has no say.
+        """
+        if len(self._endpoints) == 1:
+            return ""
+        said = await asyncio.gather(*(self._against(e, block) for e in self._endpoints))
+        against = [text for text in said if text]
+        if said.count("") > len(against):
+            return ""
+        return f"block {block.number} is not believed: {'; '.join(against) or 'nobody has it'}"
+
+    async def _against(self, endpoint: Endpoint, block: BlockRef) -> str | None:
+        """What an endpoint says against a block: nothing ("") if it has it, None if it has no
+        say."""
+        try:
+            await self._check_genesis(endpoint)
+            found = await queries.solid_header(endpoint, block.number)
+        except (EndpointError, BadAnswerError) as error:
+            stands_at = error.head if isinstance(error, queries.BehindError) else None
+            return None if self._without_news(endpoint, stands_at) else f"{endpoint.name}: {error}"
+        self._waits.pop(endpoint, None)
+        return "" if found == block else f"{endpoint.name}: has {found.block_id} there"
+
+    def _without_news(self, endpoint: Endpoint, stands_at: int | None) -> bool:
+        """Whether an endpoint has stood at this head, or been silent, for too long."""
+        now = asyncio.get_running_loop().time()
+        before, since = self._waits.get(endpoint, (stands_at, now))
+        if before != stands_at:
+            since = now
+        self._waits[endpoint] = (stands_at, since)
+        return now - since > self._settings.silent_after_seconds
 
     async def broadcast(self, attempt: Attempt) -> str:
         """Send stored bytes; what the last node that was asked said.
@@ -283,13 +321,8 @@ class TronChain:
             return ()
         if ahead == 1:
             return _linked(after, [head])
-        answer = await endpoint.post(
-            "/walletsolidity/getblockbylimitnext",
-            {"startNum": after.number + 1, "endNum": after.number + 1 + min(limit, ahead)},
-        )
-        if not isinstance(answer, dict) or not isinstance(answer.get("block"), list):
-            raise BadAnswerError("a run of blocks is missing")
-        return _linked(after, [verify_block(block, owners) for block in answer["block"][:limit]])
+        blocks = await queries.solid_blocks(endpoint, after.number + 1, min(limit, ahead))
+        return _linked(after, [verify_block(block, owners) for block in blocks])
 
     async def _send(self, body: Mapping[str, Any], start: int) -> str:
         """Ask the endpoints in turn until one takes the bytes, or says something of its own."""

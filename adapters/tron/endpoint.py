@@ -26,6 +26,13 @@ class EndpointError(Exception):
         self.kind = kind
 
 
+class TooLargeError(EndpointError):
+    """The answer is longer than `max_answer_bytes`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("BAD_ANSWER", f"{path}: the answer is too large")
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
     """Where a node is: base URLs of its full and its solid view, and the key for each, if any.
@@ -116,7 +123,7 @@ class Endpoint:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > self._settings.max_answer_bytes:
-                    raise EndpointError("BAD_ANSWER", f"{path}: the answer is too large")
+                    raise TooLargeError(path)
             return bytes(content)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.tron.blocks import UNREADABLE, BadAnswerError, read_hit, verify_header
 from adapters.tron.codec import transfer_call
-from adapters.tron.endpoint import Endpoint, EndpointError
+from adapters.tron.endpoint import Endpoint, EndpointError, TooLargeError
 from adapters.tron.protocol import address_to_hex
 from models.chain import BlockRef, FeeRates, Hit, Simulation, SolidBlock, Transfer
 
@@ -25,6 +25,14 @@ RATE_KEYS = {
 }
 
 
+class BehindError(EndpointError):
+    """The endpoint's solid `head` is below the block that it was asked for."""
+
+    def __init__(self, number: int, head: int) -> None:
+        super().__init__("BAD_ANSWER", f"block {number} is not solid here, {head} is")
+        self.head = head
+
+
 async def header_of(endpoint: Endpoint, path: str) -> BlockRef:
     return verify_header(await endpoint.post(path, {}))
 
@@ -34,14 +42,31 @@ async def genesis(endpoint: Endpoint) -> str:
 
 
 async def solid_header(endpoint: Endpoint, number: int) -> BlockRef:
-    """A block by number in the solid view, refused when it is above that view's head."""
+    """A block by number in the solid view. Raises BehindError when it is above that view's head."""
     head = await header_of(endpoint, "/walletsolidity/getnowblock")
     if head.number < number:
-        raise EndpointError("BAD_ANSWER", f"block {number} is not solid here")
+        raise BehindError(number, head.number)
     block = verify_header(await endpoint.post("/walletsolidity/getblockbynum", {"num": number}))
     if block.number != number:
         raise BadAnswerError(f"asked for block {number}, got {block.number}")
     return block
+
+
+async def solid_blocks(endpoint: Endpoint, first: int, count: int) -> Sequence[Any]:
+    """Up to `count` blocks from number `first` on, as they came; half as many, and so on, when the
+    answer is too large."""
+    try:
+        answer = await endpoint.post(
+            "/walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": first + count}
+        )
+    except TooLargeError:
+        if count == 1:
+            raise
+        return await solid_blocks(endpoint, first, count // 2)
+    if not isinstance(answer, dict) or not isinstance(answer.get("block"), list):
+        raise BadAnswerError("a run of blocks is missing")
+    blocks: list[Any] = answer["block"]
+    return blocks[:count]
 
 
 async def hits(endpoint: Endpoint, block: SolidBlock) -> Sequence[Hit]:

@@ -92,14 +92,26 @@ async def test_a_broken_parent_link_closes_dispatch_and_is_recovered_from() -> N
     await completed_by_one_attempt(house, later)
 
 
-async def test_one_endpoint_with_broken_links_stops_nothing() -> None:
-    house = await troubled(nodes=2)
+async def test_one_endpoint_of_three_with_blocks_of_its_own_stops_nothing() -> None:
+    house = await troubled(nodes=3)
     fault(house, "break_parent", node=0, count=FOREVER)
     for _ in range(5):
         await completed_by_one_attempt(house, await house.create())
     cursor = await house.store.cursor()
     assert cursor is not None
     assert cursor.broken == ""
+
+
+async def test_two_endpoints_that_disagree_complete_nothing() -> None:
+    house = await troubled(nodes=2)
+    fault(house, "break_parent", node=0, count=FOREVER)
+    payout = await house.create()
+    await turns(house, 40)
+    waiting = await house.get(payout)
+    assert waiting.status is PayoutStatus.PROCESSING
+    assert len(waiting.txids) == 1
+    house.net.faults.clear()
+    await completed_by_one_attempt(house, payout)
 
 
 async def on_two_chains(first: Devnet, second: Devnet, ours: Devnet) -> House:

@@ -73,7 +73,53 @@ async def test_one_liar_of_two_kills_nothing(first: str) -> None:
     assert house.net.chain.find((await house.get(payout)).txids[0]) is not None
     now = await house.get(payout)
     assert len(now.txids) == 1
-    assert now.status is (PayoutStatus.PROCESSING if first == "liar" else PayoutStatus.COMPLETED)
+    assert now.status is PayoutStatus.PROCESSING
+
+
+@pytest.mark.parametrize("result", ["SUCCESS", "OUT_OF_ENERGY", "REVERT"])
+async def test_an_inclusion_that_one_of_two_makes_up_decides_nothing(result: str) -> None:
+    """The liar alone includes what it was sent; the honest node never does."""
+    honest, liar = (Devnet(DevnetSettings(solid_lag=SOLID_LAG)) for _ in range(2))
+    honest.faults.add(Fault(kind="swallow", count=1))
+    if result != "SUCCESS":
+        liar.faults.add(Fault(kind="force_result", value=result))
+    first = Either(liar)
+    chain = devnet_chain(honest, RecordedFigures(), transports=[first, Either(honest)])
+    house = await open_lied_to(honest, liar, chain)
+    payout = await house.create()
+    await house.dispatch()
+    attempt = (await house.get(payout)).live_attempt
+    assert attempt is not None
+    await chain.broadcast(attempt)
+    await both_turn(house, liar, 40)
+    included = liar.chain.find(attempt.txid)
+    assert included is not None
+    assert included[1].receipt.contract_ret == result
+    now = await house.get(payout)
+    assert now.status is PayoutStatus.PROCESSING
+    assert now.hits == ()
+    first.net = honest
+    done = await outcome(house, payout)
+    assert states(done) == [AttemptState.DEAD, AttemptState.SETTLED]
+    assert house.paid(payout) == 1
+
+
+async def test_a_made_up_failure_frees_nothing_while_the_other_endpoint_is_silent() -> None:
+    honest, liar = (Devnet(DevnetSettings(solid_lag=SOLID_LAG)) for _ in range(2))
+    liar.faults.add(Fault(kind="force_result", value="OUT_OF_ENERGY"))
+    transports = [Either(liar), Either(honest)]
+    chain = devnet_chain(honest, RecordedFigures(), transports=transports)
+    house = await open_lied_to(honest, liar, chain)
+    payout = await house.create()
+    await house.dispatch()
+    attempt = (await house.get(payout)).live_attempt
+    assert attempt is not None
+    honest.faults.add(Fault(kind="http_status", value=503))
+    await both_turn(house, liar, 30)
+    now = await house.get(payout)
+    assert [hit.contract_ret for hit in now.hits] == ["OUT_OF_ENERGY"]
+    assert now.status is PayoutStatus.PROCESSING
+    assert len(now.txids) == 1
 
 
 async def test_a_cursor_on_the_liars_chain_goes_back_once_the_liar_is_gone() -> None:

@@ -29,6 +29,9 @@ BREAKER = BreakerPolicy(failure_threshold=5, recovery_seconds=6, success_thresho
 RETRIES = RetryPolicy(tries=2, base_seconds=0.1, max_seconds=1, jitter=0)
 """No jitter: its randomness would not be the seed's."""
 
+SILENT_AFTER = 120.0
+"""Longer than any storm: a node that is down for a while keeps its say."""
+
 
 class Line:
     """The connection to one node."""
@@ -98,4 +101,5 @@ def chain_of(
     for node in net.nodes:
         line = Line(node, sent, is_down, lies)
         endpoints.append(LineEndpoint(f"node{node.number}", port(host, NODE, line)))
-    return TronChain(endpoints, ChainSettings(usdt_contract, stall_seconds, 600, RETRIES, RETRIES))
+    settings = ChainSettings(usdt_contract, stall_seconds, SILENT_AFTER, 600, RETRIES, RETRIES)
+    return TronChain(endpoints, settings)

@@ -21,9 +21,9 @@ from models.settlement import (
     after_hit,
     after_wrong_death,
     burned_today,
+    failed_hit,
     hit_on_dead,
     live_hit,
-    needs_facts,
     put_off,
     refuse,
     utc_day,
@@ -168,9 +168,9 @@ def test_a_failure_shows_what_the_contract_said() -> None:
 def test_a_failure_is_not_judged_blindly() -> None:
     payout, attempt = processing()
     hit = a_hit(attempt, contract_ret="REVERT")
-    assert needs_facts(replace(payout, hits=(hit,)))
-    assert not needs_facts(replace(payout, hits=(a_hit(attempt),)))
-    assert not needs_facts(payout)
+    assert failed_hit(replace(payout, hits=(hit,))) == hit
+    assert failed_hit(replace(payout, hits=(a_hit(attempt),))) is None
+    assert failed_hit(payout) is None
     with pytest.raises(ValueError, match="facts"):
         after_hit(payout, attempt, hit, None, FEES)
 
@@ -289,12 +289,18 @@ def test_a_dead_attempt_that_was_included_keeps_a_payout_from_being_paid_again(
         return
     assert change is not None
     assert (change.to_status, change.close, change.event_txid) == (S.NEEDS_REVIEW, None, dead.txid)
+    assert change.by == "settler"
+    assert change.why == Reason("P203", "an attempt that was declared dead is in a solid block")
     assert change.guard == Guard(S.PENDING, version=0)
 
 
 def test_expiry_ends_a_pending_payout() -> None:
     change = after_expiry(a_payout(version=4))
     assert (change.to_status, change.guard) == (S.EXPIRED, Guard(S.PENDING, version=4))
+    assert (change.by, change.why) == (
+        "housekeeper",
+        Reason("P503", "expired before it could be paid"),
+    )
 
 
 @pytest.mark.parametrize("status", [S.COMPLETED, S.FAILED, S.CANCELLED, S.EXPIRED, S.NEEDS_REVIEW])
@@ -326,6 +332,7 @@ def test_a_person_looks_after_so_many_refusals(before: int, to: PayoutStatus) ->
     change = refuse(payout, "token", WHY, 15.0, max_refusals=3)
     assert (change.to_status, change.fields) == (to, {"refusals": before + 1})
     assert change.guard == Guard(S.PENDING, version=0, lease_token="token")
+    assert (change.by, change.why, change.due_in_seconds) == ("dispatcher", WHY, 15.0)
     assert len(changed(payout, change, NOW).history) == (to is S.NEEDS_REVIEW)
 
 

@@ -69,6 +69,26 @@ async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> 
     assert await names(gate) == []
 
 
+async def test_a_head_that_no_chain_of_ours_has_is_forgotten(store: MemoryPayoutStore) -> None:
+    chain = Head(10**9)
+    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    await at(store, a_cursor(1_000))
+    assert await names(gate) == ["catching_up"]
+    chain.number = 1_001
+    assert await names(gate) == ["catching_up"]
+    await at(store, a_cursor(1_001))
+    assert await names(gate) == []
+
+
+async def test_a_fork_brings_dispatch_forward_by_nothing(store: MemoryPayoutStore) -> None:
+    chain = Head(1_100)
+    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    await at(store, a_cursor(1_000))
+    assert await names(gate) == ["catching_up"]
+    chain.number = 1_000
+    assert await names(gate) == ["catching_up"]
+
+
 @pytest.mark.parametrize(
     ("head", "quarantine", "opens_at_ms"),
     [

@@ -62,9 +62,10 @@ class Stub:
         return httpx.Response(200, content=json.dumps(answer))
 
 
-def chain_of(*stubs: Stub, stall_seconds: float = 30, tries: int = 1) -> TronChain:
+def chain_of(
+    *stubs: Stub, stall_seconds: float = 30, silent_after_seconds: float = 60, tries: int = 1
+) -> TronChain:
     """The adapter over these endpoints."""
     again = RetryPolicy(tries=tries, base_seconds=0, max_seconds=0)
-    return TronChain(
-        [stub.endpoint() for stub in stubs], ChainSettings(USDT, stall_seconds, 600, again, again)
-    )
+    settings = ChainSettings(USDT, stall_seconds, silent_after_seconds, 600, again, again)
+    return TronChain([stub.endpoint() for stub in stubs], settings)

@@ -1,5 +1,6 @@
 """Several endpoints behind one face: who is asked, in which order, and whom it believes."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,10 +11,14 @@ import pytest
 
 from adapters.tron import client
 from adapters.tron.protocol import address_to_hex, transaction_bytes
+from devnet.devnet import Devnet
+from devnet.faults import Fault
+from devnet.settings import DevnetSettings
 from models.chain import BlockRef
 from models.transaction import NOT_TAKEN, UNANSWERED
 from ports.chain import ChainUnavailableError
 from tests.factories import OWNER, an_attempt
+from tests.harness import RecordedFigures, devnet_chain
 from tests.unit.tron.answers import real_headers
 from tests.unit.tron.stub import Stub, chain_of
 from utils.circuit_breaker import BreakerPolicy
@@ -132,6 +137,93 @@ async def test_two_of_one_chain_confirm_and_one_does_not() -> None:
     assert await chain_of(says(BLOCK), says(DOWN), says(BLOCK)).confirms(block)
     chain = chain_of(says(BLOCK), says(BLOCK))
     assert not await chain.confirms(replace(block, time_ms=block.time_ms + 1))
+
+
+async def test_a_block_is_believed_once_more_endpoints_have_it_than_not() -> None:
+    block, other = ref(BLOCK), OTHER_BLOCK
+    assert await chain_of(says(DOWN)).doubt(block) == ""
+    for views in ((BLOCK, BLOCK), (BLOCK, BLOCK, other), (BLOCK, DOWN, BLOCK)):
+        assert await chain_of(*map(says, views)).doubt(block) == ""
+    for views in ((BLOCK, other), (BLOCK, DOWN), (BLOCK, {}), (BLOCK, other, DOWN), (DOWN, DOWN)):
+        assert "is not believed" in await chain_of(*map(says, views)).doubt(block)
+
+
+async def test_who_is_silent_for_long_has_no_say() -> None:
+    patience = {"silent_after_seconds": -1}
+    block = ref(BLOCK)
+    assert await chain_of(says(BLOCK), says(DOWN), **patience).doubt(block) == ""
+    assert await chain_of(says(DOWN), says(DOWN), **patience).doubt(block) != ""
+
+
+async def test_silence_is_counted_from_its_beginning_and_ends_with_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = says(BLOCK)
+    chain, block = chain_of(says(BLOCK), other), ref(BLOCK)
+    loop, passed = asyncio.get_running_loop(), 0.0
+    begun = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: begun + passed)
+
+    async def doubted(answer: Any, at: float) -> bool:
+        nonlocal passed
+        passed, other.handler = at, lambda _: answer
+        return await chain.doubt(block) != ""
+
+    assert await doubted(DOWN, 0)
+    assert await doubted(DOWN, 60)
+    assert not await doubted(DOWN, 61)
+    assert not await doubted(BLOCK, 62)
+    assert await doubted(DOWN, 1_000)
+
+
+async def test_who_is_behind_has_a_say_as_long_as_it_gets_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Devnet(DevnetSettings(solid_lag=1, nodes=2))
+    net.mine(30)
+    chain = devnet_chain(net, RecordedFigures(), silent_after_seconds=60)
+    head = await chain.solid_head()
+    loop, passed = asyncio.get_running_loop(), 0.0
+    begun = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: begun + passed)
+
+    async def doubted(lag: int, at: float) -> bool:
+        nonlocal passed
+        passed = at
+        net.faults.clear()
+        net.faults.add(Fault(kind="solid_lag", value=lag, node=1))
+        return await chain.doubt(head) != ""
+
+    assert await doubted(20, 0)
+    assert await doubted(15, 50)
+    assert await doubted(10, 100)
+    assert await doubted(10, 160)
+    assert not await doubted(10, 161)
+    assert await doubted(9, 162)
+
+
+async def test_a_run_that_is_too_large_is_asked_for_in_smaller_ones() -> None:
+    net = Devnet(DevnetSettings(solid_lag=1))
+    net.mine(30)
+    small, asked = 4, list[int]()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        if request.url.path == "/walletsolidity/getblockbylimitnext":
+            asked.append(body["endNum"] - body["startNum"])
+            if asked[-1] > small:
+                return httpx.Response(200, content=b" " * 20_000)
+        return await net.transport(0).handle_async_request(request)
+
+    chain = chain_of(Stub(answer, settings={"max_answer_bytes": 10_000}))
+    after = await chain.solid_block(3)
+    blocks = await chain.solid_blocks(after, 20, frozenset())
+    assert [block.ref.number for block in blocks] == [4, 5]
+    assert asked == [20, 10, 5, 2]
+    small = 0
+    with pytest.raises(ChainUnavailableError, match="too large"):
+        await chain.solid_blocks(after, 20, frozenset())
+    assert asked[4:] == [20, 10, 5, 2, 1]
 
 
 async def test_a_block_on_which_endpoints_differ_is_not_known() -> None:
