@@ -8,8 +8,8 @@ from services.chain_identity import ChainIdentity
 from services.settlement import Settlement
 from workers.loop import Loop, every
 
-LOCK_TURNS = 2
-"""The lock outlives this many polls: then another replica takes over."""
+LOCK_TURNS = 1.5
+"""The lock outlives this many polls: then another replica takes over at its next one."""
 
 
 def settle_loop(
