@@ -83,13 +83,15 @@ class FeeDay:
 class Cursor:
     """How far solid blocks have been read, without a gap, since `run_start`.
 
-    `broken` says why dispatch is closed after blocks that did not link; it is cleared when a
-    linked block at or past `reopen_at` has been read. `fees` counts what the blocks read so far
-    burned today.
+    `vouched` is the highest number of a block of the run that more endpoints had than not: up to
+    there nobody can have hidden anything. `broken` says why dispatch is closed after blocks that
+    did not link; it is cleared when a linked block at or past `reopen_at` has been read. `fees`
+    counts what the blocks read so far burned today.
     """
 
     block: BlockRef
     run_start: int
+    vouched: int = 0
     reopen_at: int = 0
     broken: str = ""
     fees: FeeDay = field(default_factory=FeeDay)

@@ -78,6 +78,7 @@ class DispatchGate:
         self._quarantine = quarantine
         self._started_at = started_at
         self._opens_at: OpensAt | None = None
+        self._vouched = False
         self._restored: bool | None = None
 
     async def look(self) -> View:
@@ -110,6 +111,15 @@ class DispatchGate:
         if target.after_ms is not None and cursor.block.time_ms <= target.after_ms:
             left = (target.after_ms - cursor.block.time_ms) // 1000
             return [Closed("quarantine", f"quarantine for {left} more seconds of chain time")]
+        return await self._doubted(cursor)
+
+    async def _doubted(self, cursor: Cursor) -> list[Closed]:
+        """Whether the chain that was read up to the opening may be one endpoint's own."""
+        if not self._vouched:
+            doubt = await self._chain.doubt(cursor.block)
+            if doubt:
+                return [Closed("unconfirmed", doubt)]
+            self._vouched = True
         return []
 
     async def _target(self, cursor: Cursor) -> OpensAt:

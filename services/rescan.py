@@ -2,9 +2,10 @@
 
 Either an endpoint lies now, or one lied before. Dispatch closes first. If the chain, as its
 endpoints agree on it, still holds the cursor block, nothing was wrong with what we read, and the
-answer is only waited out. Otherwise the cursor goes back to a block at or below the reference block
-of every attempt that is live, or that died while its payout has not ended, and reading starts anew
-from there: a payment that the false chain hid shows before anything more is paid.
+answer is only waited out. Otherwise the cursor goes back to the last block that most endpoints had,
+and to a block at or below the reference block of every attempt that is live, or that died while its
+payout has not ended. Reading starts anew from there: what the false chain hid, a payment, a theft
+or a transfer that a restored copy forgot, shows before anything more is paid.
 """
 
 from dataclasses import replace
@@ -32,9 +33,11 @@ async def rescan(store: PayoutStore, chain: Chain, cursor: Cursor, problem: str)
     if ours.block_id == cursor.block.block_id:
         return closed
     oldest = await store.oldest_doubtful_block()
-    start = cursor.block.number if oldest is None else min(oldest, cursor.block.number)
-    base = await chain.solid_block(start)
+    vouched = max(cursor.vouched, cursor.run_start)
+    base = await chain.solid_block(vouched if oldest is None else min(oldest, vouched))
     head = await chain.solid_head()
-    rewound = replace(closed, block=base, run_start=base.number, reopen_at=head.number)
+    rewound = replace(
+        closed, block=base, run_start=base.number, vouched=base.number, reopen_at=head.number
+    )
     log.error("rescan", back_to=base.number, dispatch_reopens_at=head.number)
     return rewound if await store.move_cursor(closed, rewound, ()) else None

@@ -5,7 +5,7 @@ ordered group that moves the cursor last. Only then are hits judged, and deaths 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -37,6 +37,19 @@ from services.transitions import Transitions
 log = structlog.get_logger(__name__)
 
 FROZEN_GATE = "frozen"
+
+VOUCH_BLOCKS = 20
+"""How far the cursor may get beyond the last block that more endpoints had than not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """Blocks that may be written, the highest number that is vouched for then, and what endpoints
+    say against the blocks after them, if anything."""
+
+    run: Sequence[SolidBlock]
+    vouched: int
+    doubt: str
 
 
 class Settlement:
@@ -98,13 +111,13 @@ class Settlement:
         except BrokenLinkError as error:
             self._cursor = await rescan(self._store, self._chain, cursor, str(error))
             return False
-        believed, doubt = await self._believed(run)
+        believed = await self._believed(cursor, run)
         await self._write(cursor, believed)
         if self._unjudged:
             await self.settle_hits()
             self._unjudged = False
-        if doubt:
-            raise ChainUnavailableError(doubt)
+        if believed.doubt:
+            raise ChainUnavailableError(believed.doubt)
         return len(run) == self._policy.blocks_per_read
 
     async def settle_hits(self) -> None:
@@ -175,43 +188,53 @@ class Settlement:
             self._cursor = self._seen = await self._store.cursor()
         if self._cursor is None:
             head = await self._chain.solid_head()
-            first = Cursor(block=head, run_start=head.number)
+            first = Cursor(block=head, run_start=head.number, vouched=head.number)
             if not await self._store.move_cursor(None, first, ()):
                 return await self._current()
             self._cursor = self._seen = first
         return self._cursor
 
-    async def _believed(self, run: Sequence[SolidBlock]) -> tuple[Sequence[SolidBlock], str]:
+    async def _believed(self, cursor: Cursor, run: Sequence[SolidBlock]) -> Believed:
         """The part of a run that may be written, and what is said against the rest.
 
-        A block with transactions of ours decides payouts, so one endpoint's word is not enough
-        where there are several; a believed block vouches for all that it follows.
+        Where there are several endpoints, one's word is not enough for a block with transactions
+        of ours, nor for more than `VOUCH_BLOCKS` blocks in which it may have hidden some. A
+        believed block vouches for all that it follows.
         """
+        far = max(0, cursor.vouched + VOUCH_BLOCKS - cursor.block.number - 1)
+        owned = [index for index, block in enumerate(run) if block.owned]
+        asked = {*owned, far, len(run) - 1} if far < len(run) else {*owned}
         end, doubt = len(run), ""
-        for index in reversed([i for i, block in enumerate(run) if block.owned]):
+        for index in sorted(asked, reverse=True):
             found = await self._chain.doubt(run[index].ref)
             if not found:
-                break
+                return Believed(run[:end], run[index].ref.number, doubt)
             end, doubt = index, found
-        return run[:end], doubt
+        return Believed(run[:end], cursor.vouched, doubt)
 
-    async def _write(self, cursor: Cursor, run: Sequence[SolidBlock]) -> None:
+    async def _write(self, cursor: Cursor, believed: Believed) -> None:
         """Write hits and move the cursor: once for each block with hits, and once for the rest."""
         moved_to = cursor.block
-        for block in run:
+        for block in believed.run:
             hits = await self._chain.hits(block) if block.owned else ()
             moved_to = block.ref
             if hits:
                 self._unjudged = True  # also when the answer to the write is lost
-                cursor = await self._move(cursor, moved_to, hits)
+                cursor = await self._move(cursor, moved_to, hits, believed.vouched)
         if moved_to != cursor.block:
-            await self._move(cursor, moved_to, ())
+            await self._move(cursor, moved_to, (), believed.vouched)
 
-    async def _move(self, cursor: Cursor, block: BlockRef, hits: Sequence[Hit]) -> Cursor:
+    async def _move(
+        self, cursor: Cursor, block: BlockRef, hits: Sequence[Hit], vouched: int
+    ) -> Cursor:
         burned = sum(hit.fee_sun for hit in hits)
-        fees = burned_today(cursor.fees, utc_day(block.time_ms), burned)
-        broken = cursor.broken if block.number < cursor.reopen_at else ""
-        new = replace(cursor, block=block, fees=fees, broken=broken)
+        new = replace(
+            cursor,
+            block=block,
+            vouched=min(block.number, vouched),
+            fees=burned_today(cursor.fees, utc_day(block.time_ms), burned),
+            broken=cursor.broken if block.number < cursor.reopen_at else "",
+        )
         self._cursor = None  # until the write is known, the store alone knows where it is
         if not await self._store.move_cursor(cursor, new, hits):
             raise CursorMovedError(f"another replica moved the cursor from {cursor.block.number}")

@@ -47,6 +47,12 @@ async def retry(
     `on_retry(name, error)` is told before each wait. Raises what the last try raised, unwrapped.
     """
 
+    try:
+        # Nearly every call succeeds, and tenacity's bookkeeping can cost more than the call.
+        return await fn()
+    except retry_on as error:
+        failed = [error]
+
     def wait(state: RetryCallState) -> float:
         return policy.wait_seconds(state.attempt_number - 1, uniform())
 
@@ -57,6 +63,8 @@ async def retry(
 
     async def attempt() -> T:
         # tenacity awaits only what is a coroutine function itself, which a lambda is not.
+        if failed:
+            raise failed.pop()
         return await fn()
 
     retrying = AsyncRetrying(

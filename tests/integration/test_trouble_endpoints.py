@@ -104,8 +104,9 @@ async def test_one_endpoint_of_three_with_blocks_of_its_own_stops_nothing() -> N
 
 async def test_two_endpoints_that_disagree_complete_nothing() -> None:
     house = await troubled(nodes=2)
-    fault(house, "break_parent", node=0, count=FOREVER)
     payout = await house.create()
+    await house.dispatch()
+    fault(house, "break_parent", node=0, count=FOREVER)
     await turns(house, 40)
     waiting = await house.get(payout)
     assert waiting.status is PayoutStatus.PROCESSING

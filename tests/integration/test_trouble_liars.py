@@ -9,8 +9,9 @@ from devnet.settings import DevnetSettings
 from models.payout import Payout, PayoutStatus
 from models.transaction import AttemptState
 from ports.chain import ChainUnavailableError
+from services.settlement import VOUCH_BLOCKS
 from tests.harness import SOLID_LAG, House, RecordedFigures, devnet_chain, open_house
-from tests.trouble import outcome, states, troubled, turn
+from tests.trouble import outcome, states, taken_from_outside, troubled, turn
 
 
 class Either(httpx.AsyncBaseTransport):
@@ -120,6 +121,60 @@ async def test_a_made_up_failure_frees_nothing_while_the_other_endpoint_is_silen
     assert [hit.contract_ret for hit in now.hits] == ["OUT_OF_ENERGY"]
     assert now.status is PayoutStatus.PROCESSING
     assert len(now.txids) == 1
+
+
+async def test_a_theft_that_one_of_two_hides_shows_when_the_lie_ends() -> None:
+    """No payout is in doubt: only the hidden blocks themselves call for reading again."""
+    house, liar, either = await lied_to("liar")
+    txid = await taken_from_outside(house, 1_000_000)
+    keep_up(house, liar)
+    await both_turn(house, liar, 10)
+    cursor = await house.store.cursor()
+    stolen = house.net.chain.find(txid)
+    assert cursor is not None
+    assert stolen is not None
+    assert cursor.vouched < stolen[0].number < cursor.block.number
+    assert await house.store.unexplained(only_open=True, limit=10) == []
+    either.net = house.net
+    await both_turn(house, liar, 10)
+    found = await house.store.unexplained(only_open=True, limit=10)
+    assert [transfer.txid for transfer in found] == [txid]
+
+
+async def test_one_of_two_leads_the_cursor_no_further_than_a_rescan_goes_back() -> None:
+    house, liar, _ = await lied_to("liar")
+    await taken_from_outside(house, 1_000_000)
+    house.mine(SOLID_LAG + 2 * VOUCH_BLOCKS)
+    keep_up(house, liar)
+    await both_turn(house, liar, 40)
+    cursor = await house.store.cursor()
+    assert cursor is not None
+    assert cursor.block.number == cursor.vouched + VOUCH_BLOCKS - 1
+    assert "is not believed" in await house.chain.doubt(cursor.block)
+
+
+async def test_dispatch_opens_on_no_chain_that_one_of_two_made_up() -> None:
+    house, liar, either = await lied_to("liar")
+    await taken_from_outside(house, 1_000_000)
+    keep_up(house, liar)
+    await both_turn(house, liar, 4)
+    other = await troubled_twin(house)
+    payout = await house.create()
+
+    async def why_closed() -> set[str]:
+        names = set()
+        for _ in range(10):
+            await other.dispatch()
+            names |= {closed.name for closed in other.services.dispatcher.closed}
+            house.mine(1)
+            keep_up(house, liar)
+            await house.read()
+        return names
+
+    assert await why_closed() == {"catching_up", "unconfirmed"}
+    either.net = house.net
+    assert "unexplained" in await why_closed()
+    assert (await house.get(payout)).txids == ()
 
 
 async def test_a_cursor_on_the_liars_chain_goes_back_once_the_liar_is_gone() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adapters.memory.store import MemoryPayoutStore
 from models.chain import BlockRef, Cursor
 from models.policy import AttemptPolicy
-from services.gate import WALLET_GATE, DispatchGate, OpensAt, opening
+from services.gate import RESTORED, WALLET_GATE, DispatchGate, OpensAt, opening
 from tests.factories import a_block, a_cursor, a_hit
 from tests.harness import SERVICE, FakeClock
 from tests.unit.services.desk import a_desk
@@ -19,10 +19,15 @@ LONGEST = POLICY.max_beyond_cursor_ms
 
 
 class Head:
-    """A chain of which only the head is asked; `number` moves it."""
+    """A chain of which only the head is asked, and what is said against a block; `number` moves
+    it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.against = ""
+
+    async def doubt(self, block: BlockRef) -> str:
+        return self.against
 
     async def head(self) -> BlockRef:
         return a_block(self.number)
@@ -66,6 +71,18 @@ async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> 
     await at(store, a_cursor(1_000))
     assert await names(gate) == []
     chain.number = 2_000  # the chain goes on while solid blocks lag
+    assert await names(gate) == []
+
+
+async def test_opens_only_on_a_block_that_nobody_doubts(store: MemoryPayoutStore) -> None:
+    chain = Head(1_000)
+    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    await at(store, a_cursor(1_000))
+    chain.against = "the other one has another block"
+    assert await names(gate) == ["unconfirmed"]
+    chain.against = ""
+    assert await names(gate) == []
+    chain.against = "asked once is enough"
     assert await names(gate) == []
 
 
@@ -131,6 +148,56 @@ async def test_quarantine_ends_after_the_longest_life_of_what_was_forgotten(
     for number, expected in [(1_000, ["quarantine"]), (last, ["quarantine"]), (last + 1, [])]:
         await at(store, a_cursor(number))
         assert await names(gate) == expected
+
+
+async def test_a_replica_that_finds_a_restored_copy_waits_and_then_opens_it_for_all(
+    store: MemoryPayoutStore,
+) -> None:
+    await at(store, a_cursor(1_000))
+    running = a_gate(store)
+    assert await names(running) == []
+    await store.close_gate(RESTORED, "a copy")
+    gate = a_gate(store)
+    last = 1_000 + LONGEST // 3_000
+    for number in (1_000, last):
+        await at(store, a_cursor(number))
+        assert await names(gate) == ["restored", "quarantine"]
+        assert await names(running) == ["restored"]
+    await at(store, a_cursor(last + 1))
+    assert await names(gate) == ["restored"]
+    assert await names(gate) == await names(running) == []
+
+
+async def test_quarantine_begins_anew_in_a_process_that_starts_within_it(
+    store: MemoryPayoutStore,
+) -> None:
+    await at(store, a_cursor(1_000))
+    await store.close_gate(RESTORED, "a copy")
+    assert await names(a_gate(store)) == ["restored", "quarantine"]
+    await at(store, a_cursor(1_050))
+    restarted = a_gate(store, head=1_050)
+    last = 1_050 + LONGEST // 3_000
+    for number in (1_050, last):
+        await at(store, a_cursor(number))
+        assert await names(restarted) == ["restored", "quarantine"]
+    await at(store, a_cursor(last + 1))
+    await restarted.look()
+    assert await names(restarted) == []
+
+
+async def test_who_has_opened_a_restored_copy_does_not_open_the_next_one(
+    store: MemoryPayoutStore,
+) -> None:
+    await at(store, a_cursor(1_000))
+    await store.close_gate(RESTORED, "a copy")
+    gate = a_gate(store)
+    await gate.look()
+    await at(store, a_cursor(2_000))
+    await gate.look()
+    assert await names(gate) == []
+    await store.close_gate(RESTORED, "another copy")
+    for _ in range(2):
+        assert await names(gate) == ["restored"]
 
 
 async def test_a_broken_link_closes_until_it_is_mended(store: MemoryPayoutStore) -> None:
