@@ -1,5 +1,6 @@
 """Many seeds: in parallel, resumable, and summed up."""
 
+import gc
 import hashlib
 import json
 import time
@@ -10,8 +11,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from tests.simulation.collector import collector_at_rest
 from tests.simulation.faults import ALL_KINDS
-from tests.simulation.world import run_seed
+from tests.simulation.world import Result, run_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("models", "ports", "services", "workers", "adapters", "devnet", "utils", "tests/simulation")
@@ -48,6 +50,15 @@ class Summary:
     def silent(self) -> list[str]:
         """The kinds of faults that never fired."""
         return [kind for kind in ALL_KINDS if not self.fired[kind]]
+
+    def count(self, result: Result) -> None:
+        """Take over what one world came to."""
+        self.seeds += 1
+        self.fired.update(result.fired)
+        self.worlds.update(kind for kind, times in result.fired.items() if times)
+        self.figures.update(result.figures)
+        if not result.ok:
+            self.failures[result.seed] = result.problem
 
     def add(self, other: "Summary") -> None:
         """Take over what another part of the batch came to."""
@@ -106,15 +117,11 @@ class Summary:
 def run_seeds(seeds: Sequence[int], stop: bool = False, without: Sequence[str] = ()) -> Summary:
     """Run seeds one after the other, in this process."""
     summary, began = Summary(), time.process_time()
-    for seed in seeds:
-        result = run_seed(seed, without)
-        summary.seeds += 1
-        summary.fired.update(result.fired)
-        summary.worlds.update(kind for kind, times in result.fired.items() if times)
-        summary.figures.update(result.figures)
-        if not result.ok:
-            summary.failures[seed] = result.problem
-            if stop:
+    with collector_at_rest():
+        for seed in seeds:
+            summary.count(run_seed(seed, without))
+            gc.collect()
+            if stop and summary.failures:
                 break
     summary.cpu_seconds = time.process_time() - began
     return summary

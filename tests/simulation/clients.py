@@ -87,17 +87,23 @@ class Client:
             await asyncio.sleep(2)
 
     async def _ask(self, ask: Ask, patience: float) -> Any:
-        """The answer of some replica. Raises what it answered, or NoAnswerError."""
-        host, router = await self._some_host()
-        task = host.spawn(_answer(ask, router))
-        done, _ = await asyncio.wait([task], timeout=patience)
-        if not done:
-            if self._wish.hangs_up:
-                task.cancel()  # the server notices, and stops in the middle
-            raise NoAnswerError
-        if task.cancelled():
-            raise NoAnswerError
-        return task.result()
+        return await answer_of(self._some_host, ask, patience, hangs_up=self._wish.hangs_up)
+
+
+async def answer_of(
+    some_host: SomeHost, ask: Ask, patience: float = PATIENCE, *, hangs_up: bool = False
+) -> Any:
+    """What some replica answers. Raises what it refused with, or NoAnswerError."""
+    host, router = await some_host()
+    task = host.serve(_answer(ask, router))
+    done, _ = await asyncio.wait([task], timeout=patience)
+    if not done:
+        if hangs_up:
+            task.cancel()  # the server notices, and stops in the middle
+        raise NoAnswerError
+    if task.cancelled():
+        raise NoAnswerError
+    return task.result()
 
 
 async def _answer(ask: Ask, router: PayoutRouter) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -15,10 +15,11 @@ from devnet.node import Verdict
 from devnet.refusal import BROADCAST_TEXTS
 from devnet.transaction import Transaction
 from models.chain import Transfer
+from models.payout import PayoutStatus
 from ports.chain import Draft
-from tests.simulation.liar import FalseChain
-from tests.simulation.nodes import BROADCAST
+from tests.simulation.liar import BROADCAST, FalseChain, Lies
 from tests.simulation.oracle import Oracle
+from tests.simulation.person import Person
 from tests.simulation.scenario import RECIPIENTS, Scenario
 
 CODES: Final = tuple(BROADCAST_TEXTS)
@@ -34,8 +35,15 @@ class World(Protocol):
     locks: dict[str, tuple[str, float]]
     store_down_until: float
     nodes_down_until: list[float]
-    lies: dict[int, FalseChain]
+    lies: dict[int, Lies]
     chain_stops_until: float
+    person: Person
+
+    def let(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on by itself."""
+
+    def back_up(self, returns_after: float) -> bool:
+        """Copy the store, and let the copy come back after so many seconds."""
 
 
 Event = Callable[[World, Random, float], bool]
@@ -71,14 +79,41 @@ def _block_gap(world: World, draw: Random, now: float) -> bool:
     return True
 
 
-def _false_chain(world: World, draw: Random, now: float) -> bool:
+def _false_chain(*outcomes: str | None) -> Event:
     """One of several nodes, and never two at once, serves another chain for a while."""
-    if len(world.net.nodes) < 2 or world.lies:
-        return False
-    liar = draw.randrange(len(world.net.nodes))
-    world.lies[liar] = FalseChain(world.net.chain)
-    asyncio.get_running_loop().call_later(draw.uniform(5, 40), world.lies.pop, liar, None)
-    return True
+
+    def happen(world: World, draw: Random, now: float) -> bool:
+        if len(world.net.nodes) < 2 or world.lies:
+            return False
+        liar = draw.randrange(len(world.net.nodes))
+        world.lies[liar] = FalseChain(world.net.nodes[liar], draw.choice(outcomes))
+        world.oracle.lied_to = True
+        asyncio.get_running_loop().call_later(draw.uniform(5, 40), world.lies.pop, liar, None)
+        return True
+
+    return happen
+
+
+def _restored_backup(world: World, draw: Random, now: float) -> bool:
+    """The store as it is now comes back later, and knows nothing of what was between."""
+    return world.back_up(draw.uniform(1, 60))
+
+
+def _click(*, in_review: bool) -> Event:
+    """Somebody resolves some payout, whatever it is."""
+
+    def happen(world: World, draw: Random, now: float) -> bool:
+        stands = [p.status is PayoutStatus.NEEDS_REVIEW for p in world.oracle.payouts()]
+        world.let(world.person.click(draw, in_review=in_review))
+        return in_review in stands
+
+    return happen
+
+
+def _explains(world: World, draw: Random, now: float) -> bool:
+    open_ones = world.oracle.open_unexplained()
+    world.let(world.person.explain_all())
+    return bool(open_ones)
 
 
 def _fork(share: float, reorder: bool) -> Event:
@@ -168,6 +203,10 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "redis_flushed": _redis_flushed,
     "endpoint_down": _endpoint_down,
     "blackout": _blackout,
+    "restored_backup": _restored_backup,
+    "click_in_review": _click(in_review=True),
+    "click_elsewhere": _click(in_review=False),
+    "explains": _explains,
     "fork": _fork(0.0, reorder=False),
     "fork_drops": _fork(0.7, reorder=False),
     "fork_reorders": _fork(0.0, reorder=True),
@@ -186,7 +225,8 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "omit_transactions": _fault("omit_transactions"),
     "alter_result": _fault("alter_result", ("REVERT", "SUCCESS", "OUT_OF_ENERGY")),
     "break_parent": _fault("break_parent"),
-    "false_chain": _false_chain,
+    "false_chain": _false_chain(None),
+    "made_up_inclusion": _false_chain("SUCCESS", "REVERT", "OUT_OF_ENERGY"),
     "force_result": _token_fault("force_result", CONTRACT_FAILURES),
     "transfer_log": _token_fault("transfer_log", LOG_FAULTS),
     "blacklist": _blacklist,

@@ -5,12 +5,14 @@ call and each fault that can happen to it.
 """
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tests.simulation.collector import collector_at_rest
 from tests.simulation.faults import CALL_FAULTS, Rates, SinglePlan
 from tests.simulation.scenario import quiet_scenario, seeded
 from tests.simulation.world import Result, run_world
@@ -58,12 +60,14 @@ class Exploration:
 def explore(chosen: Iterable[Injection]) -> Exploration:
     """Run injections; each must end well."""
     found = Exploration(0, Counter(), {})
-    for injection in chosen:
-        result, _ = run_injection(injection)
-        found.runs += 1
-        found.fired.update(result.fired)
-        if not result.ok:
-            found.failures[str(injection)] = result.problem
+    with collector_at_rest():
+        for injection in chosen:
+            result, _ = run_injection(injection)
+            gc.collect()
+            found.runs += 1
+            found.fired.update(result.fired)
+            if not result.ok:
+                found.failures[str(injection)] = result.problem
     return found
 
 

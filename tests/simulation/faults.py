@@ -66,6 +66,11 @@ EVENTS: Final[Mapping[str, float]] = {
     "redis_flushed": 0.02,
     "endpoint_down": 0.01,
     "blackout": 0.004,
+    "restored_backup": 0.006,
+    # people
+    "click_in_review": 0.1,
+    "click_elsewhere": 0.03,
+    "explains": 0.03,
     # the chain
     "fork": 0.04,
     "fork_drops": 0.08,
@@ -88,6 +93,7 @@ EVENTS: Final[Mapping[str, float]] = {
     "alter_result": 0.02,
     "break_parent": 0.01,
     "false_chain": 0.02,
+    "made_up_inclusion": 0.02,
     # the token
     "force_result": 0.05,
     "transfer_log": 0.02,
@@ -107,6 +113,7 @@ SITUATIONS: Final[Mapping[str, float]] = {
     "sent_at_once": 0.3,
     "cancel": 0.4,
     "client_gone": 0.3,
+    "other_chain": 0.15,
 }
 """How likely a situation is that holds from the start; clients' behaviour is among them."""
 

@@ -18,12 +18,10 @@ from devnet.rpc.call import NodeError, Request, sent_transaction
 from devnet.rpc.table import HANDLERS
 from devnet.transaction import Transaction
 from tests.simulation.faults import NODE
-from tests.simulation.liar import FalseChain
+from tests.simulation.liar import BROADCAST, Lies
 from tests.simulation.ports import Host, port
 from utils.circuit_breaker import BreakerPolicy, CircuitBreaker, CircuitOpenError
 from utils.retry import RetryPolicy
-
-BROADCAST = "/wallet/broadcasthex"
 
 BREAKER = BreakerPolicy(failure_threshold=5, recovery_seconds=6, success_threshold=1)
 RETRIES = RetryPolicy(tries=2, base_seconds=0.1, max_seconds=1, jitter=0)
@@ -41,7 +39,7 @@ class Line:
         node: Node,
         sent: Callable[[Transaction], None],
         is_down: Callable[[int], bool],
-        lies: Mapping[int, FalseChain],
+        lies: Mapping[int, Lies],
     ) -> None:
         """`sent` is told of every transaction that reaches the node; `is_down` says whether the
         connection is refused, `lies` which nodes serve a chain of their own."""
@@ -55,17 +53,17 @@ class Line:
         if self._is_down(self._node.number):
             raise EndpointError("UNREACHABLE", "the node is down")
         liar = self._lies.get(self._node.number)
-        lie = None if liar is None else liar.answer(path, body)
-        if lie is not None:
-            return lie
-        solid = path.startswith("/walletsolidity/")
         try:
-            if path == BROADCAST:
-                self._sent(sent_transaction(path, body))
-            answer = HANDLERS[path](Request(self._node, path, solid, body))
+            lie = None if liar is None else liar.answer(path, body)
+            return self._truth(path, body) if lie is None else lie
         except (NodeError, KeyError, ValueError, TypeError, DecodeError) as error:
             raise EndpointError("BAD_ANSWER", f"{path}: {error}") from error
-        return answer
+
+    def _truth(self, path: str, body: Mapping[str, Any]) -> Any:
+        if path == BROADCAST:
+            self._sent(sent_transaction(path, body))
+        solid = path.startswith("/walletsolidity/")
+        return HANDLERS[path](Request(self._node, path, solid, body))
 
 
 class LineEndpoint:
@@ -93,7 +91,7 @@ def chain_of(
     usdt_contract: str,
     sent: Callable[[Transaction], None],
     is_down: Callable[[int], bool],
-    lies: Mapping[int, FalseChain],
+    lies: Mapping[int, Lies],
     stall_seconds: float,
 ) -> TronChain:
     """The real adapter over lines to all nodes."""

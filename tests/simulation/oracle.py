@@ -1,25 +1,41 @@
 """What must hold, held against the simulated chain itself and not against our records of it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from adapters.memory.store import MemoryPayoutStore
+from adapters.tron.codec import ProtobufCodec
 from adapters.tron.protocol import address_to_hex, hex_to_address
 from devnet.block import Block, Included
 from devnet.network import Network
 from devnet.token import encode_transfer_log
 from devnet.transaction import Transaction
+from models.caller import Caller
 from models.limits import Limits, windows
 from models.money import Currency
-from models.payout import LEGAL_MOVES, TERMINAL, Payout, PayoutStatus, Reservation
-from models.settlement import SETTLER
+from models.payout import (
+    LEGAL_MOVES,
+    TERMINAL,
+    Payout,
+    PayoutStatus,
+    Reservation,
+    has_success,
+)
 from models.transaction import Attempt, AttemptState
-from ports.store import PayoutQuery
+from ports.store import PayoutQuery, Unexplained
 from services.limits import keeps_reservation
 from services.settlement import FROZEN_GATE
+from tests.simulation.store import WatchedStore
+
+OPERATOR = Caller(
+    subject="operator",
+    role="ADMIN",
+    scope="all",
+    may=frozenset({"resolve", "view", "unexplained", "gates", "cancel"}),
+)
+"""Who resolves and explains."""
 
 T = TypeVar("T")
 
@@ -39,6 +55,11 @@ SEALED = (
     "idempotency_key",
 )
 """What of a payout that has ended never changes."""
+
+UNASKED = frozenset(PayoutStatus) - {PayoutStatus.CANCELLED}
+"""Where nobody may bring a payout that does not wait for a decision."""
+
+UNPAID = frozenset({AttemptState.DEAD, AttemptState.FAILED_ON_CHAIN})
 
 
 class Violation(Exception):  # noqa: N818  what is wrong, not an error of ours
@@ -63,7 +84,7 @@ class Oracle:
     """Looks at the chain and at the store, directly; holds the one against the other."""
 
     def __init__(
-        self, net: Network, store: MemoryPayoutStore, owner: str, usdt: str, limits: Limits
+        self, net: Network, store: WatchedStore, owner: str, usdt: str, limits: Limits
     ) -> None:
         self._net = net
         self._store = store
@@ -75,18 +96,59 @@ class Oracle:
         self.accepted: dict[str, Any] = {}
         self.cancelled: set[str] = set()
         self.thefts: set[str] = set()
+        self.lied_to = False
+        """Whether a node served a chain of its own: then a transfer may have been overlooked."""
         self.paid: dict[str, str] = {}
         """The txid of the solid transfer of each payout, as the ledger has it."""
+        self.forgotten: dict[str, tuple[Payout, Attempt]] = {}
+        """What was sent and a restored backup does not remember, by txid."""
         self.broken: Violation | None = None
 
     # told by the world
 
     def sent(self, tx: Transaction) -> None:
-        """A transaction reached a node: the store must hold these very bytes."""
+        """A transaction reached a node: the store must hold these very bytes, and the signature be
+        the wallet's."""
         holders = instantly(self._store.list(PayoutQuery(txid=tx.txid), 2))
-        held = [a for p in holders for a in attempts_of(p) if a.txid == tx.txid and a.raw == tx.raw]
-        if not held and self.broken is None:
-            self.broken = Violation(f"{tx.txid} was sent and is not in the store")
+        known = [a for payout in holders for a in attempts_of(payout)]
+        if tx.txid in self.forgotten:
+            known.append(self.forgotten[tx.txid][1])  # on its way since before the restart
+        if not any(a.txid == tx.txid and a.raw == tx.raw for a in known):
+            self.breach(f"{tx.txid} was sent and is not in the store")
+        if not _signed_by(self._owner, tx):
+            self.breach(f"{tx.txid} was sent with a signature that is not the wallet's")
+
+    def breach(self, rule: str) -> None:
+        """A rule is broken; the first one counts, at the next look."""
+        self.broken = self.broken or Violation(rule)
+
+    def restored(self, backup: WatchedStore) -> None:
+        """From now on the backup is the store; what came after it was taken is not known to it."""
+        for payout in self.payouts():
+            for attempt in attempts_of(payout):
+                self.forgotten[attempt.txid] = payout, attempt
+        self._store = backup
+        self._before.clear()
+        known = {payout.payout_id: payout for payout in self.payouts()}
+        for payout in known.values():
+            for txid in payout.txids:
+                self.forgotten.pop(txid, None)
+        self.accepted = {name: order for name, order in self.accepted.items() if name in known}
+        self.cancelled = {
+            name
+            for name in self.cancelled & known.keys()
+            if known[name].status is PayoutStatus.CANCELLED
+        }
+
+    def open_unexplained(self) -> Sequence[Unexplained]:
+        """The transfers that wait for a person."""
+        return instantly(self._store.unexplained(only_open=True, limit=100))
+
+    def remembered_payout_of(self, txid: str) -> Payout | None:
+        """The payout of a forgotten transfer, where the store still has it."""
+        if txid not in self.forgotten:
+            return None
+        return instantly(self._store.get(self.forgotten[txid][0].payout_id))
 
     def payouts(self) -> list[Payout]:
         """Every payout there is, oldest first."""
@@ -96,6 +158,8 @@ class Oracle:
 
     def check(self) -> None:
         """Hold everything that must be true at every moment. Raises Violation."""
+        if self._store.breach:
+            self.breach(self._store.breach)
         if self.broken is not None:
             raise self.broken
         self._read_ledger()
@@ -112,26 +176,58 @@ class Oracle:
             if gate.name == FROZEN_GATE:
                 raise Violation(f"an attempt was declared dead and was not: {gate.reason}")
         for transfer in instantly(self._store.unexplained(only_open=False, limit=1000)):
-            if transfer.txid not in self.thefts:
+            if transfer.txid not in self.thefts and transfer.txid not in self.forgotten:
                 raise Violation(f"{transfer.txid} was sent by us, and nobody remembers it")
+        self._check_alarm()
 
     def check_end(self) -> None:
         """Hold what must be true when everything has come to rest. Raises Violation."""
         self.check()
+        owed = self.owed()
+        if owed is not None:
+            raise owed
+        payouts = self.payouts()
+        for payout in payouts:
+            name = payout.payout_id
+            on_a_word = payout.history[-1].by == OPERATOR.name and not has_success(payout)
+            completed, paid = payout.status is PayoutStatus.COMPLETED, self._is_paid(payout)
+            if completed and not paid and not on_a_word:
+                raise Violation(f"{name} is completed and was never paid", name)
+            if paid and not keeps_reservation(payout):
+                raise Violation(f"{name} is {payout.status} and was paid by us", name)
+        self._check_sums(payouts)
+
+    def owed(self) -> Violation | None:
+        """What has not come to rest: the first of it, as the violation that it is in the end."""
         payouts = self.payouts()
         for payout in payouts:
             name = payout.payout_id
             if payout.status not in TERMINAL:
                 why = payout.status_reason
-                raise Violation(f"{name} still is {payout.status} ({why})", name)
-            if payout.status is PayoutStatus.COMPLETED and name not in self.paid:
-                raise Violation(f"{name} is completed and was never paid", name)
-            if name in self.paid and not keeps_reservation(payout):
-                raise Violation(f"{name} is {payout.status} and was paid by us", name)
+                return Violation(f"{name} still is {payout.status} ({why})", name)
             if payout.reservation is Reservation.HELD:
-                raise Violation(f"the reservation of {name} is held for ever", name)
-        self._check_sums(payouts)
-        self._check_windows_exactly(payouts)
+                return Violation(f"the reservation of {name} is held for ever", name)
+        return self._inexact_window(payouts)
+
+    def _is_paid(self, payout: Payout) -> bool:
+        """Whether a transfer that the store knows to be this payout's has paid it."""
+        txid = self.paid.get(payout.payout_id)
+        if txid is None or txid not in self.forgotten:
+            return txid is not None
+        return payout.linked_hit is not None and payout.linked_hit.txid == txid
+
+    def _check_alarm(self) -> None:
+        """What left the wallet without a payout is unexplained, once its block has been read."""
+        read = instantly(self._store.cursor())
+        began_at = self._store.began_at
+        if read is None or began_at is None or self.lied_to:
+            return
+        for txid in (*self.thefts, *self.forgotten):
+            found = self._net.chain.find(txid)
+            if found is None or not began_at < found[0].number <= read.block.number:
+                continue
+            if instantly(self._store.find_unexplained(txid)) is None:
+                raise Violation(f"{txid} left the wallet, and nobody was told")
 
     def _read_ledger(self) -> None:
         """Look at the blocks that became solid: each transfer is what one payout asks for."""
@@ -146,6 +242,8 @@ class Oracle:
     def _judge(self, item: Included, moves: Iterable[Any]) -> None:
         txid = item.tx.txid
         found = instantly(self._store.list(PayoutQuery(txid=txid), 2))
+        if txid in self.forgotten:
+            found = [*found, self.forgotten[txid][0]]
         if len(found) != 1:
             raise Violation(f"{txid} moved money and belongs to {len(found)} payouts")
         payout = found[0]
@@ -167,6 +265,9 @@ class Oracle:
             raise Violation(f"{name}: txids and attempts differ", name)
         if (payout.live_attempt is not None) is not (payout.status is PayoutStatus.PROCESSING):
             raise Violation(f"{name} is {payout.status} and has live {payout.live_attempt}", name)
+        unproven = {attempt.state for attempt in attempts} - UNPAID
+        if payout.status is PayoutStatus.PENDING and unproven:
+            raise Violation(f"{name} is to be paid, and an attempt of it is {unproven}", name)
         self._check_history(payout, before)
         if before is None or before.status not in TERMINAL:
             return
@@ -186,16 +287,19 @@ class Oracle:
             legal = LEGAL_MOVES[earlier.to_status]
             if later.from_status is not earlier.to_status or later.to_status not in legal:
                 raise Violation(f"{name}: {earlier} cannot be followed by {later}", name)
+            asked = earlier.to_status is PayoutStatus.NEEDS_REVIEW or payout.linked_hit is not None
+            if later.by == OPERATOR.name and not asked and later.to_status in UNASKED:
+                raise Violation(f"{name}: nobody was asked for {later}", name)
         if payout.status is PayoutStatus.NEEDS_REVIEW and payout.status_reason is None:
             raise Violation(f"{name} waits for a person who is not told why", name)
 
     def _check_chain(self, payout: Payout) -> None:
         """Each attempt is what its record says, and at most one of them can pay."""
         name = payout.payout_id
-        able = 0
+        able: list[str] = []
         for attempt in attempts_of(payout):
             found = self._net.chain.find(attempt.txid)
-            able += self._can_pay(attempt, found)
+            able += [attempt.txid] * self._can_pay(attempt, found)
             if _is_as_recorded(attempt, found, self._net.solid):
                 continue
             raise Violation(
@@ -204,8 +308,13 @@ class Oracle:
                 f"solid time {self._net.solid.timestamp})",
                 name,
             )
-        if able > 1:
-            raise Violation(f"{name} has {able} attempts that can pay or have paid", name)
+        forgotten = [
+            txid
+            for txid, (its, attempt) in self.forgotten.items()
+            if its.payout_id == name and self._can_pay(attempt, self._net.chain.find(txid))
+        ]
+        if len(able) + len(forgotten) > 1:
+            raise Violation(f"{name} can be or was paid by each of {able + forgotten}", name)
         if able and payout.status is PayoutStatus.CANCELLED and not keeps_reservation(payout):
             raise Violation(f"{name} is cancelled and can still be paid", name)
         if payout.status is PayoutStatus.COMPLETED:
@@ -214,6 +323,8 @@ class Oracle:
     def _check_completed(self, payout: Payout) -> None:
         """The transfer is solid, and showed what was asked for, unless a person looked at it."""
         name = payout.payout_id
+        if payout.history[-1].by == OPERATOR.name:
+            return
         found = self._net.chain.find(self.paid.get(name, ""))
         if found is None:
             raise Violation(f"{name} is completed and no solid transfer paid it", name)
@@ -226,8 +337,6 @@ class Oracle:
                 order.amount,
             )
         ]
-        if payout.history[-1].by != SETTLER:
-            return
         if order.currency is Currency.USDT and list(logs) != asked:
             raise Violation(f"{name} is completed, and its events say something else", name)
 
@@ -276,11 +385,12 @@ class Oracle:
             if used > self._maximum(window_id, payouts):
                 raise Violation(f"{window_id} holds {used}, above its limit")
 
-    def _check_windows_exactly(self, payouts: Iterable[Payout]) -> None:
+    def _inexact_window(self, payouts: Iterable[Payout]) -> Violation | None:
         for window_id, amount in self._held_by_window(payouts)[0].items():
             used = instantly(self._store.used(window_id))
             if used != amount:
-                raise Violation(f"{window_id} counts {used} at the end, and should {amount}")
+                return Violation(f"{window_id} counts {used} at the end, and should {amount}")
+        return None
 
     def _maximum(self, window_id: str, payouts: Iterable[Payout]) -> int:
         payout = next(each for each in payouts if window_id in each.window_ids)
@@ -291,15 +401,25 @@ class Oracle:
         """What each recipient got from us is what our records say, to the last unit."""
         ours: Counter[tuple[str, str]] = Counter()
         for payout in payouts:
-            if keeps_reservation(payout):
+            on_a_word = payout.history[-1].by == OPERATOR.name and not self._is_paid(payout)
+            if keeps_reservation(payout) and not on_a_word:
                 order = payout.order
                 ours[order.recipient_address, str(order.currency)] += order.amount
         theirs: Counter[tuple[str, str]] = Counter()
+        linked = {payout.linked_hit.txid for payout in payouts if payout.linked_hit}
+        unknown = self.thefts | (self.forgotten.keys() - linked)
         for entry in self._net.ledger(owner=self._owner):
-            if entry.txid not in self.thefts:
+            if entry.txid not in unknown:
                 theirs[entry.recipient, entry.currency] += entry.amount
         if ours != theirs:
             raise Violation(f"records and ledger differ: {ours - theirs} and {theirs - ours}")
+
+
+def _signed_by(owner: str, tx: Transaction) -> bool:
+    try:
+        return [ProtobufCodec().recover(tx.digest, each) for each in tx.signatures] == [owner]
+    except ValueError:
+        return False
 
 
 def _bytes(address: str) -> bytes:

@@ -10,6 +10,7 @@ before a crash may still arrive.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from functools import cache, partial
 from inspect import iscoroutinefunction
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from models.chain import Cursor
 from ports.signer import SignerUnavailableError
 from ports.store import StoreError
 from tests.simulation import faults
+from tests.simulation.store import asking
 
 Act = Callable[[], Awaitable[Any]]
 
@@ -42,6 +44,8 @@ class Surroundings(Protocol):
 
     over: bool
     plan: faults.Plan
+    under_way: int
+    """How much was sent and has not arrived."""
 
     def latency(self) -> tuple[float, float]:
         """Seconds until a call takes effect, and from then until it is answered."""
@@ -77,6 +81,9 @@ class Host:
         self.down = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks: list[asyncio.Task[Any]] = []
+        self._requests: list[asyncio.Task[Any]] = []
+        self._context = copy_context()
+        self._context.run(asking.set, name)
         self._parked: list[asyncio.Future[None]] = []
         self._frozen_until = 0.0
 
@@ -85,10 +92,25 @@ class Host:
         """Whether its code runs at the moment."""
         return self.down or self._frozen_until > 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether it still has something to do that somebody asked for: it runs, now or later, and
+        a request is not answered, or it will wake up in the middle of whatever it did."""
+        if self.down:
+            return False
+        frozen = self._frozen_until > asyncio.get_running_loop().time()
+        return frozen or any(not task.done() for task in self._requests)
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task of this process."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=self._context)
         self.tasks.append(task)
+        return task
+
+    def serve(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start a task of this process that answers a request."""
+        task = self.spawn(work)
+        self._requests.append(task)
         return task
 
     def crash(self) -> None:
@@ -173,7 +195,11 @@ async def _exchange(host: Host, act: Act) -> Any:
     world = host.world
     before, after = world.latency()
     if before:
-        await asyncio.sleep(before)
+        world.under_way += 1
+        try:
+            await asyncio.sleep(before)
+        finally:
+            world.under_way -= 1
         if host.down and not world.arrives():
             await host.hold()
     failure: Exception | None = None

@@ -8,11 +8,12 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -20,28 +21,29 @@ from typing import Any
 import structlog
 
 from adapters.memory.signals import LocalLocks, LocalWakeups
-from adapters.memory.store import MemoryPayoutStore
 from adapters.signer.local import LocalSigner
 from adapters.tron.codec import ProtobufCodec
+from adapters.tron.protocol import transaction_bytes
 from devnet.network import Network
 from devnet.settings import DEVNET_KEYS
-from models.caller import Caller
-from models.errors import PayoutError
+from devnet.transaction import Transaction
 from models.money import BASE_UNITS
-from models.payout import OPEN, PayoutStatus, Resolution, all_attempts_unpaid, has_success
-from models.transaction import AttemptState
+from models.payout import OPEN
+from models.transaction import Attempt, AttemptState
 from services.assembly import Ports, Services, assemble
 from services.ids import payout_id
 from services.payout_router import PayoutRouter
 from tests.simulation import faults
 from tests.simulation.clients import Client
 from tests.simulation.events import HAPPEN
-from tests.simulation.liar import FalseChain
+from tests.simulation.liar import BROADCAST, Lies, OtherChain
 from tests.simulation.loop import SpinningError, VirtualLoop
 from tests.simulation.nodes import chain_of
 from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.person import Person
 from tests.simulation.ports import Act, Host, port
 from tests.simulation.scenario import RECIPIENTS, Scenario, draw_scenario, seeded
+from tests.simulation.store import WatchedStore
 from workers.dispatcher import dispatch_loop
 from workers.housekeeper import housekeeping_loop
 from workers.settler import review_loop, settle_loop
@@ -54,17 +56,13 @@ ORPHANS_SECONDS = 700.0
 """The store's clock goes on by so much at the end, so that reservations of payouts that never
 arrived are old enough to be undone."""
 
-ORPHAN_BLOCKS = 6
-"""Blocks in which every replica's housekeeper has had its turn."""
+LAST_BLOCKS = 6
+"""At least so many blocks pass after that: every replica's housekeeper has had its turn."""
+
+DOWN_SECONDS = 2.0
+"""So long nothing runs while a backup is put in place of the store."""
 
 DURATIONS = {"pause": (1.0, 25.0), "late": (0.5, 30.0), "slow": (1.0, 12.0)}
-
-PERSON = Caller(
-    subject="operator",
-    role="ADMIN",
-    scope="all",
-    may=frozenset({"resolve", "view", "unexplained", "gates"}),
-)
 
 _host_skew: ContextVar[float] = ContextVar("host_skew", default=0.0)
 
@@ -117,7 +115,7 @@ class World:
         self.policies = replace(scenario.policies, known_genesis=self.net.genesis_id)
         self.signer = LocalSigner(bytes.fromhex(DEVNET_KEYS[0]))
         self.store_ahead = 0.0
-        self.store = MemoryPayoutStore(self._store_now)
+        self.store = WatchedStore(self._store_now)
         policies = self.policies
         self.oracle = Oracle(
             self.net, self.store, self.signer.address, policies.usdt_contract, policies.amounts
@@ -125,13 +123,18 @@ class World:
         self.locks: dict[str, tuple[str, float]] = {}
         self.store_down_until = 0.0
         self.nodes_down_until = [0.0] * scenario.devnet.nodes
-        self.lies: dict[int, FalseChain] = {}
+        self.lies: dict[int, Lies] = {}
+        if "other_chain" in rates.situations and scenario.devnet.nodes > 1:
+            self.lies[scenario.devnet.nodes - 1] = OtherChain(scenario.devnet, self.oracle.breach)
         self.chain_stops_until = 0.0
         self.bells: dict[int, LocalWakeups] = {}
         self.serving: dict[int, tuple[Host, Services]] = {}
         self.hosts: list[Host] = []
-        self._asked_again: set[str] = set()
-        self._under_way = 0
+        self.person = Person(self._some_host, self.oracle)
+        self.under_way = 0
+        self._backup_returns = False
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self._own: list[asyncio.Task[Any]] = []
 
     # what the ports ask
@@ -162,19 +165,53 @@ class World:
 
     def later(self, seconds: float, act: Act) -> None:
         async def arrive() -> None:
-            await asyncio.sleep(seconds)
-            self._under_way -= 1
-            if not self.over:
-                await act()
+            try:
+                await asyncio.sleep(seconds)
+                if not self.over:
+                    await act()
+            finally:
+                self.under_way -= 1
 
-        self._under_way += 1
-        self._keep(self._loop.create_task(arrive()))
+        self.under_way += 1
+        self.let(arrive())
+
+    # what the events ask
+
+    def let(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._keep(self._loop.create_task(work))
+
+    def back_up(self, returns_after: float) -> bool:
+        if self._backup_returns or self.store.began_at is None:
+            return False
+        self._backup_returns = True
+        self.later(returns_after, partial(self._restore, self.store.copy()))
+        return True
+
+    async def _restore(self, backup: WatchedStore) -> None:
+        """Everything is stopped, and starts anew on the backup, in quarantine."""
+        self._may_start.clear()
+        for host in self.hosts:
+            host.crash()
+        await asyncio.sleep(DOWN_SECONDS)
+        self.oracle.restored(backup)
+        self.store = backup
+        self.policies = replace(self.policies, quarantine=True)
+        self._note("world", "*** the backup is the store ***")
+        for _, attempt in self.oracle.forgotten.values():
+            self.later(self._choices.uniform(0, 30), partial(self._arrive_late, attempt))
+        self._backup_returns = False
+        self._may_start.set()
 
     def store_is_down(self) -> bool:
         return self._loop.time() < self.store_down_until
 
     def node_is_down(self, number: int) -> bool:
         return self._loop.time() < self.nodes_down_until[number]
+
+    async def _arrive_late(self, attempt: Attempt) -> None:
+        """Some node had a forgotten transaction all along, and relays it now."""
+        wire = transaction_bytes(attempt.raw, [attempt.signature])
+        self.net.nodes[0].broadcast(Transaction.parse(wire), BROADCAST)
 
     # its life
 
@@ -188,16 +225,19 @@ class World:
         while self._loop.time() < self.scenario.storm:
             await self._block()
         self._calm_down()
-        by = self._loop.time() + CALM_SECONDS
-        while self._unfinished() or not all(task.done() for task in asking):
-            await self._block()
-            await self._person()
-            if self._loop.time() > by:
-                break
+        self.let(self.person.look_after())
+        await self._blocks_until(lambda: all(task.done() for task in asking))
         self.store_ahead += ORPHANS_SECONDS
-        for _ in range(ORPHAN_BLOCKS):
+        for _ in range(LAST_BLOCKS):
             await self._block()
+        await self._blocks_until(lambda: self.oracle.owed() is None)
         self.oracle.check_end()
+
+    async def _blocks_until(self, rests: Callable[[], bool]) -> None:
+        """Go on until nothing is under way and that holds, but not for ever."""
+        by = self._loop.time() + CALM_SECONDS
+        while (self._unfinished() or not rests()) and self._loop.time() < by:
+            await self._block()
 
     async def _block(self) -> None:
         """One block interval: a block, unless the chain stands still, and a look at everything."""
@@ -210,8 +250,12 @@ class World:
         self.oracle.check()
 
     def _unfinished(self) -> bool:
-        """Whether a payout is open, or something that was sent has not arrived yet."""
-        return self._under_way > 0 or any(payout.status in OPEN for payout in self.oracle.payouts())
+        """Whether a payout is open, or something that was begun can still have an effect."""
+        return (
+            self.under_way > 0
+            or any(host.busy for host in self.hosts)
+            or any(payout.status in OPEN for payout in self.oracle.payouts())
+        )
 
     def _calm_down(self) -> None:
         """All faults end, and what only money or people can repair is repaired."""
@@ -243,46 +287,20 @@ class World:
                 self.fired[kind] += 1
             self._note("world", f"*** {kind} ***")
 
-    async def _person(self) -> None:
-        """Somebody who looks after what only people may decide."""
-        serving = self._serving()
-        if not serving:
-            return
-        _, services = serving[0]
-        for transfer in await self.store.unexplained(only_open=True, limit=100):
-            try:
-                await services.router.explain(PERSON, transfer.txid, None, "the thief's")
-            except PayoutError:
-                continue
-        for payout in self.oracle.payouts():
-            if payout.status is PayoutStatus.NEEDS_REVIEW:
-                action = self._decision(payout)
-                try:
-                    await services.router.resolve(PERSON, payout.payout_id, action, "looked")
-                except PayoutError:
-                    continue
-
-    def _decision(self, payout: Any) -> Resolution:
-        if has_success(payout):
-            return Resolution.COMPLETE
-        if all_attempts_unpaid(payout) and payout.payout_id not in self._asked_again:
-            self._asked_again.add(payout.payout_id)
-            return Resolution.RETRY
-        return Resolution.FAIL
-
     # the replicas
 
     async def _keep_running(self, number: int) -> None:
         """Start a replica, and start it again after each end."""
         for life in count(1):
+            _host_skew.set(self.scenario.host_skews[number])
             host = Host(self, f"r{number}.{life}")
             self.hosts.append(host)
-            _host_skew.set(self.scenario.host_skews[number])
             host.spawn(self._replica(host, number))
             await host.ended
             self.serving.pop(number, None)
             self._note(host.name, "has ended")
             await asyncio.sleep(self._choices.uniform(0.5, 10))
+            await self._may_start.wait()
 
     async def _replica(self, host: Host, number: int) -> None:
         """What a process does: assemble, then run its loops."""
