@@ -6,12 +6,23 @@ PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed
 PACKAGES = adapters api bench config.py devnet models payout_router_entrypoint.py \
-	payout_router_main.py ports services utils workers
+	payout_router_main.py ports services utils workers configs/environment/write_secrets.py
 SEEDS ?= 1000000
 WORKERS ?= $$(nproc)
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo run devnet test test-full check lint format typecheck imports simulate mutants chaos bench lock clean
+IMAGE ?= pickme/lucid-tron-payout-router:latest-arm64
+ENGINE ?= $$(command -v docker || command -v podman)
+PLATFORM ?=
+IMAGE_FLAGS ?=
+# A script that makes local base images where no registry is reachable: without arguments it makes
+# them, with --print-env it prints what the shell needs to run podman.
+STANDIN_IMAGES ?=
+PODMAN_READY = if [ -n "$(STANDIN_IMAGES)" ]; then \
+		"$(STANDIN_IMAGES)"; eval "$$("$(STANDIN_IMAGES)" --print-env)"; fi
+
+.PHONY: help setup demo run devnet test test-full check lint lint-image format typecheck imports \
+	simulate mutants mutation chaos bench image test-image wheels secrets lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,20 +50,21 @@ run: $(STAMP) ## the whole stack in the foreground on 127.0.0.1:8092, data under
 devnet: $(STAMP) ## the simulated TRON network alone (make devnet ARGS="--nodes 2")
 	@$(BIN)/python -m devnet $(ARGS)
 
-# Still growing, and not in the test command until its seeds hold: see make test-full.
-GROWING = --ignore=tests/simulation --ignore=tests/mutants --ignore=tests/chaos
-
 test: check ## lint, format, types, import contracts, all tests
-	$(PYTEST) $(GROWING)
+	$(PYTEST)
 
-test-full: check ## the same with larger sizes
-	HYPOTHESIS_PROFILE=full SIMULATION_SECONDS=600 SIMULATION_STRIDE=1 $(PYTEST)
+test-full: check wheels ## the same with larger sizes, and the image (STANDIN_IMAGES=script)
+	@set -e; $(PODMAN_READY); \
+		HYPOTHESIS_PROFILE=full SIMULATION_SECONDS=600 SIMULATION_STRIDE=1 $(PYTEST)
 
-check: lint typecheck imports
+check: lint lint-image typecheck imports
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-image: $(STAMP) ## hadolint: rules of the Dockerfile
+	$(BIN)/hadolint Dockerfile.payout-router
 
 format: $(STAMP) ## let ruff repair what it can
 	$(BIN)/ruff check --fix .
@@ -60,6 +72,7 @@ format: $(STAMP) ## let ruff repair what it can
 
 typecheck: $(STAMP) ## mypy --strict
 	$(BIN)/mypy $(PACKAGES)
+	MYPYPATH=image $(BIN)/mypy image/assemble.py image/check.py
 
 imports: $(STAMP) ## the layers of docs/ and pyproject.toml
 	$(BIN)/lint-imports --no-cache
@@ -71,11 +84,32 @@ simulate: $(STAMP) ## many seeds of the simulation, going on where it stopped (m
 mutants: $(STAMP) ## put known errors into copies of the code, see who notices (ARGS="--only NAME")
 	$(BIN)/python -m tests.mutants $(ARGS)
 
+mutation: $(STAMP) ## mutmut over what decides about money: score and survivors
+	$(BIN)/python -m tests.mutants.mutation $(ARGS)
+
 chaos: $(STAMP) ## kill, pause and cut off real processes under 2,000 payouts (ARGS="--pace fast")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(STAMP) ## count node calls and database commands per payout
 	$(BIN)/python -m bench
+
+image: ## build the image (PLATFORM=linux/arm64 ENGINE=podman IMAGE=name IMAGE_FLAGS=…)
+	BUILDAH_FORMAT=docker $(ENGINE) build --file Dockerfile.payout-router --tag $(IMAGE) \
+		$(PLATFORM:%=--platform=%) \
+		--build-arg REVISION=$$(git rev-parse HEAD || echo unknown) \
+		--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct || echo 0) $(IMAGE_FLAGS) .
+
+test-image: $(STAMP) ## build the image and run it as Compose does; its size and start
+	@set -e; $(PODMAN_READY); $(BIN)/python -m pytest tests/image; $(BIN)/python -m tests.image
+
+wheels: $(STAMP) ## every locked package has a wheel for amd64 and one for arm64
+	@for platform in x86_64 aarch64; do \
+		$(BIN)/uv pip install --quiet --dry-run --target .dev/wheels --python-version 3.12 \
+			--python-platform $$platform-manylinux_2_28 --only-binary :all: --require-hashes \
+			-r requirements-prod.txt && echo "$$platform: a wheel for each" || exit 1; done
+
+secrets: ## write configs/environment/.env.secrets with fresh random secrets, once
+	@$(PYTHON) configs/environment/write_secrets.py
 
 lock: $(STAMP) ## write requirements-prod.txt anew from requirements.txt
 	$(BIN)/uv pip compile requirements.txt --quiet --python-version 3.12 --python-platform linux \

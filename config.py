@@ -6,6 +6,7 @@ once, each with the variable's name or the file and key, and never with the valu
 Amounts are integers in base units (10^-6 USDT, sun), times are seconds.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from models.address import address_bytes
+from models.limits import AmountLimits
 from models.money import Currency, parse_amount
 from utils.circuit_breaker import BreakerPolicy
 from utils.config_loader import (
@@ -39,6 +41,7 @@ from utils.config_loader import (
     load_config,
 )
 from utils.connection_pool import HttpPoolSettings, MongoPoolSettings, RedisPoolSettings
+from utils.files import folder_fault
 from utils.metrics import MetricFamily
 from utils.retry import RetryPolicy
 
@@ -49,6 +52,8 @@ DEFAULT_PORT: Final = 8092
 
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h: a setting or key is wrong; starting again changes nothing."""
+EXIT_DATA: Final = 65
+"""EX_DATAERR: a file to pay is wrong."""
 EXIT_DEPENDENCY_DOWN: Final = 75
 """EX_TEMPFAIL: MongoDB is not reachable; starting again later may help."""
 EXIT_PORT_IN_USE: Final = 71
@@ -197,6 +202,12 @@ def _jwt_key(value: SecretStr) -> SecretStr:
 def _wallet_key(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < 12:
         raise ValueError("32 bytes as hex or base64, or a passphrase of at least 12 characters")
+    return value
+
+
+def _permission_id(value: int) -> int:
+    if value != 0 and not 2 <= value <= 9:
+        raise ValueError("0 for the owner permission, 2 to 9 for an active one")
     return value
 
 
@@ -349,6 +360,14 @@ class RouterConfig(_Frozen):
     redis: RedisPoolSettings
     api: ApiConfig
 
+    @property
+    def amount_limits(self) -> Mapping[Currency, AmountLimits]:
+        """The limits of each currency that is paid here."""
+        return {
+            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
+            for currency, limits in self.currencies.items()
+        }
+
 
 # ---- config/retry-config.yaml ----
 
@@ -500,6 +519,11 @@ class Environment(BaseModel):
     debug: bool = False
     lucid_env: Literal["development", "production"] = "production"
     config_dir: Path = DEFAULT_CONFIG_DIR
+    log_dir: Path | None = None
+    payment_systems_dir: Path | None = None
+    payouts_dir: Path | None = None
+    batches_dir: Path | None = None
+    payout_token: SecretStr | None = None
 
     mongodb_url: Annotated[SecretStr, AfterValidator(_mongodb_url)] = Field(
         description="the URL of a MongoDB replica set, mongodb://…"
@@ -521,6 +545,7 @@ class Environment(BaseModel):
     keys_dir: Path = Path("/data/keys")
     tron_private_key: Annotated[SecretStr, AfterValidator(_private_key)] | None = None
     tron_address: Address | None = None
+    tron_permission_id: Annotated[int, AfterValidator(_permission_id)] = 0
 
     tron_network: Network = Network.MAINNET
     tron_rpc_url: HttpUrls = ()
@@ -543,9 +568,13 @@ SECRET_VARIABLES: Final = frozenset(
         "WALLET_ENCRYPTION_KEY",
         "TRON_PRIVATE_KEY",
         "TRONGRID_API_KEY",
+        "PAYOUT_TOKEN",
     }
 )
 """Variables that may come as `<NAME>_FILE`, and whose values are never shown."""
+
+WRITABLE_FOLDERS: Final = ("LOG_DIR", "PAYMENT_SYSTEMS_DIR", "PAYOUTS_DIR", "BATCHES_DIR")
+"""Variables that name a folder to write to; what a folder is for is left out without it."""
 
 # Endpoint URLs can carry a provider's key in their path.
 _HIDDEN_VARIABLES = SECRET_VARIABLES | {"TRON_RPC_URL", "TRON_SOLIDITY_URL"}
@@ -624,6 +653,7 @@ class Settings(_Frozen):
             env.wallet_encryption_key,
             env.tron_private_key,
             env.trongrid_api_key,
+            env.payout_token,
         )
         values = {secret.get_secret_value() for secret in secrets if secret is not None}
         for url in (env.mongodb_url.get_secret_value(), env.redis_url.get_secret_value()):
@@ -691,6 +721,15 @@ def load_security_policies(environ: Mapping[str, str]) -> SecurityPolicies:
     """`payout-security-policies.yaml` of CONFIG_DIR alone. Raises ConfigError."""
     config_dir = load_variables(environ, "CONFIG_DIR").config_dir
     loaded = load_config(config_dir / _FILES["security"][0], SecurityPolicies, environ)
+    if loaded.model is None:
+        raise ConfigError(loaded.problems)
+    return loaded.model
+
+
+def load_router_config(environ: Mapping[str, str]) -> RouterConfig:
+    """`payout-router-config.yaml` of CONFIG_DIR alone. Raises ConfigError."""
+    config_dir = load_variables(environ, "CONFIG_DIR").config_dir
+    loaded = load_config(config_dir / _FILES["router"][0], RouterConfig, environ, ROUTER_OVERRIDES)
     if loaded.model is None:
         raise ConfigError(loaded.problems)
     return loaded.model
@@ -785,8 +824,22 @@ def _contradictions(env: Environment, router: RouterConfig | None) -> Iterator[C
         yield ConfigProblem(
             "USDT_CONTRACT_ADDRESS", "", f"the TRC20 contract to use on {network}", "nothing"
         )
+    yield from _unusable_folders(env)
     if env.production:
         yield from _unfit_for_production(env)
+
+
+def _unusable_folders(env: Environment) -> Iterator[ConfigProblem]:
+    user = f"a folder that user {os.geteuid()}"
+    for variable in WRITABLE_FOLDERS:
+        folder: Path | None = getattr(env, variable.lower())
+        fault = "" if folder is None else folder_fault(folder, os.R_OK | os.W_OK)
+        if fault:
+            yield ConfigProblem(variable, "", f"{user} can read and write", fault)
+    fault = folder_fault(env.keys_dir, os.R_OK)
+    # A folder that is not there holds no key, which is said where the key is looked for.
+    if env.tron_private_key is None and fault and env.keys_dir.exists():
+        yield ConfigProblem("KEYS_DIR", "", f"{user} can read", fault)
 
 
 def _unfit_for_production(env: Environment) -> Iterator[ConfigProblem]:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Command line of the TRON payout router: serve (default), worker, health, seal-key, token.
+"""Command line of the TRON payout router: serve (default), worker, health, seal-key, token,
+pay-file.
 
 Project code is imported inside the commands: first the search path and the environment have to be
 right, and each command needs only a part of it.
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import multiprocessing
 import os
 import secrets
 import signal
@@ -16,28 +18,37 @@ import site
 import socket
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from config import Settings
+    from fastapi import FastAPI
+
+    from config import Environment, Settings
+    from ports.batches import Outcome
 
 APPLICATION_DIR = Path(__file__).resolve().parent
 HEALTH_TIMEOUT_SECONDS = 3
+SERVICE_URL_VARIABLES = ("SERVICE_HOST", "SERVICE_PORT", "PAYOUT_ROUTER_PORT")
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
+"""Where this host reaches a service that listens on all addresses."""
 
 EXIT_CODES = """exit codes:
   0   done; stopped by SIGTERM or SIGINT
-  1   health: the service is not healthy
+  1   health: the service is not healthy; pay-file: it refused a row
   2   wrong arguments
   3   the service failed while it started; the log says why
+  65  pay-file: the file cannot be paid as it is; this run created nothing
   71  the port cannot be listened on
-  75  MongoDB is not reachable within MONGODB_WAIT_SECONDS
+  75  MongoDB is not reachable within MONGODB_WAIT_SECONDS; pay-file: the service is not
   78  a setting, a secret or a key is wrong
 """
 
@@ -95,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--node-id", help="the node whose payouts it may reach")
     token.add_argument("--hours", type=float, default=1, help="life of the token (default 1)")
     token.set_defaults(run=print_token)
+
+    batch = commands.add_parser("pay-file", help="pay a CSV file of BATCHES_DIR, each row once")
+    batch.add_argument("file", help="its name; the results go to FILE.results.ndjson beside it")
+    batch.add_argument("--token-file", help="file of the token (default: PAYOUT_TOKEN)")
+    batch.set_defaults(run=pay_file)
     return parser
 
 
@@ -120,10 +136,13 @@ def serve(_: argparse.Namespace) -> int:
 def _run_server(settings: "Settings") -> None:
     """Serve until a signal. Raises SystemExit: 0 after the signal, 3 when the start failed."""
     import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
 
     env = settings.environment
-    uvicorn.run(
-        "payout_router_main:app",
+    config = uvicorn.Config(
+        f"{Path(__file__).stem}:{application.__name__}",
+        factory=True,
         host=env.service_host,
         port=env.service_port,
         workers=env.workers,
@@ -134,6 +153,29 @@ def _run_server(settings: "Settings") -> None:
         server_header=False,
         lifespan="on",
     )
+    if env.workers == 1:
+        uvicorn.Server(config).run()
+        return
+    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor.run()
+    # It ends when a worker process can't start, and says so only in that process's exit code.
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise SystemExit(STARTUP_FAILURE)
+
+
+def application() -> "FastAPI":
+    """The application in a serving process; of several, each ends with their parent."""
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    import payout_router_main
+
+    return payout_router_main.app
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def work(_: argparse.Namespace) -> int:
@@ -148,13 +190,16 @@ def work(_: argparse.Namespace) -> int:
 
 
 def _start() -> "Settings":
-    from config import SERVICE_NAME, load_settings
+    from config import EXIT_CONFIG, SERVICE_NAME, StartupError, load_settings
     from utils.logging_config import configure_logging, register_secret
 
     settings = load_settings(os.environ)
     env = settings.environment
     register_secret(*settings.secret_values)
-    configure_logging(SERVICE_NAME, env.log_level, console=env.debug)
+    try:
+        configure_logging(SERVICE_NAME, env.log_level, console=env.debug, folder=env.log_dir)
+    except OSError as error:
+        raise StartupError(f"LOG_DIR: {error}", EXIT_CONFIG) from None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     return settings
@@ -185,13 +230,11 @@ def health(_: argparse.Namespace) -> int:
     """Print what /health of the service on this host says; 0 if it can take and keep payouts."""
     from config import load_variables
 
-    port = load_variables(os.environ, "SERVICE_PORT", "PAYOUT_ROUTER_PORT").service_port
+    env = load_variables(os.environ, *SERVICE_URL_VARIABLES)
     # Without the proxies of the environment: the service is on this host.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(
-            f"http://127.0.0.1:{port}/health", timeout=HEALTH_TIMEOUT_SECONDS
-        ) as answer:
+        with opener.open(f"{_service_url(env)}/health", timeout=HEALTH_TIMEOUT_SECONDS) as answer:
             print(json.load(answer)["status"])
     except urllib.error.HTTPError as error:
         print(f"unhealthy: HTTP {error.code}")
@@ -200,6 +243,11 @@ def health(_: argparse.Namespace) -> int:
         print(f"unhealthy: {error}")
         return 1
     return 0
+
+
+def _service_url(env: "Environment") -> str:
+    host = LOOPBACK_OF.get(env.service_host, env.service_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{env.service_port}"
 
 
 def seal_key(options: argparse.Namespace) -> int:
@@ -253,6 +301,66 @@ def print_token(options: argparse.Namespace) -> int:
         claims["node_id"] = options.node_id
     print(jwt.encode(claims, key, algorithm=policies.jwt.algorithms[0]))
     return 0
+
+
+def pay_file(options: argparse.Namespace) -> int:
+    """Create the payouts of a file through the service on this host; 0 if it took every row."""
+    from config import EXIT_CONFIG, EXIT_DATA, EXIT_DEPENDENCY_DOWN, StartupError
+    from ports.batches import DeskUnavailableError, Outcome, TokenRefusedError
+    from ports.folders import FolderError
+    from services.pay_file import BadFileError
+
+    try:
+        outcomes = asyncio.run(_pay_file(options.file, options.token_file))
+    except BadFileError as error:
+        raise StartupError(str(error), EXIT_DATA) from None
+    except (FolderError, TokenRefusedError) as error:
+        raise StartupError(str(error), EXIT_CONFIG) from None
+    except DeskUnavailableError as error:
+        text = f"{error}\nRows are left: run it again, which pays nothing twice"
+        raise StartupError(text, EXIT_DEPENDENCY_DOWN) from None
+    print(", ".join(f"{outcomes.get(outcome, 0)} {outcome.label}" for outcome in Outcome))
+    return int(Outcome.REFUSED in outcomes)
+
+
+async def _pay_file(name: str, token_file: str | None) -> "Mapping[Outcome, int]":
+    import httpx
+
+    from adapters.desk import DESK_RETRY, DESK_TIMEOUT_SECONDS, HttpDesk
+    from adapters.files.batches import CsvBatches
+    from api.order_form import OrderForm
+    from config import EXIT_CONFIG, StartupError, load_router_config, load_variables
+    from services.pay_file import pay_file
+
+    environ = dict(os.environ)
+    if token_file:
+        environ |= {"PAYOUT_TOKEN": "", "PAYOUT_TOKEN_FILE": token_file}
+    env = load_variables(environ, "BATCHES_DIR", "PAYOUT_TOKEN", *SERVICE_URL_VARIABLES)
+    if env.batches_dir is None or env.payout_token is None:
+        text = "pay-file needs BATCHES_DIR, and PAYOUT_TOKEN or --token-file"
+        raise StartupError(text, EXIT_CONFIG)
+    token = env.payout_token.get_secret_value()
+    async with httpx.AsyncClient(
+        base_url=_service_url(env),
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=DESK_TIMEOUT_SECONDS,
+        trust_env=False,  # the service is on this host: no proxy
+    ) as client:
+        form = OrderForm(load_router_config(environ).amount_limits)
+        desk = HttpDesk(client, DESK_RETRY)
+        return await pay_file(name, CsvBatches(env.batches_dir), form, desk, _subject_of(token))
+
+
+def _subject_of(token: str) -> str:
+    """The client that a token is for; whether it is genuine is for the service to say."""
+    import jwt
+
+    from config import EXIT_CONFIG, StartupError
+
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False})["sub"])
+    except (jwt.PyJWTError, KeyError, ValueError):
+        raise StartupError("PAYOUT_TOKEN is not a token with a subject", EXIT_CONFIG) from None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from adapters.files.high_water import JsonHighWaterFile
+from adapters.files.statements import NdjsonStatements
 from adapters.metrics import MetricsObserver
 from adapters.mongo.breaker import mongo_breaker
 from adapters.mongo.client import Client as MongoClient
@@ -40,16 +42,18 @@ from config import (
     StartupError,
     load_settings,
 )
-from models.limits import AmountLimits
 from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from ports.folders import FolderError
 from ports.observer import Observer
 from ports.signals import Locks, Wakeups
 from ports.store import PayoutStore, StoreError, UnfitStoreError
 from services.assembly import Policies, Ports, Services, assemble
 from services.chain_identity import bind_database
 from services.dispatch import Dispatcher
+from services.high_water import HighWater, recognise
 from services.ids import payout_id
 from services.payout_router import PayoutRouter
+from services.statements import Statements
 from utils.circuit_breaker import BreakerState, CircuitBreaker
 from utils.connection_pool import ConnectionPool
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
@@ -57,6 +61,7 @@ from utils.logging_config import configure_logging, register_secret
 from utils.metrics import Metrics
 from utils.rate_limiter import RateLimiter
 from workers.dispatcher import dispatch_loop
+from workers.folders import high_water_loop, statements_loop
 from workers.housekeeper import housekeeping_loop
 from workers.loop import Loop
 from workers.settler import review_loop, settle_loop
@@ -67,6 +72,9 @@ BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerStat
 
 HOUSEKEEPING_SECONDS = 30.0
 """How often time alone is looked at; expiry and reservations are not urgent."""
+
+HIGH_WATER_SECONDS = 10.0
+"""How far the high-water mark may be behind: a copy of the database that is older is known."""
 
 CACHE_SECONDS = 600.0
 """Chain parameters change by a vote, and then at a maintenance block, every 6 hours."""
@@ -122,19 +130,19 @@ async def preflight(settings: Settings) -> None:
 
     Waits up to MONGODB_WAIT_SECONDS for MongoDB. Raises StartupError.
     """
-    signer_of(settings)
+    wallet = signer_of(settings).address
     pool = mongo_pool(settings)
     deadline = time.monotonic() + settings.environment.mongodb_wait_seconds
     async with pool as client:
         store = MongoPayoutStore(majority_database(client))
-        while problem := await _unprepared(settings, store):
+        while problem := await _unprepared(settings, store, wallet):
             if time.monotonic() >= deadline:
                 text = f"MongoDB is not reachable: {problem}"
                 raise StartupError(text, EXIT_DEPENDENCY_DOWN)
             await asyncio.sleep(PREFLIGHT_PAUSE_SECONDS)
 
 
-async def _unprepared(settings: Settings, store: PayoutStore) -> str:
+async def _unprepared(settings: Settings, store: PayoutStore, wallet: str) -> str:
     """Why the database can't be used yet; empty once it is prepared. Raises StartupError."""
     try:
         # Given up long before the driver stops looking for a primary.
@@ -143,9 +151,11 @@ async def _unprepared(settings: Settings, store: PayoutStore) -> str:
         await store.prepare()
         if settings.genesis_id is not None:
             await bind_database(store, settings.genesis_id)
+        if (folder := settings.environment.payment_systems_dir) is not None:
+            await recognise(store, JsonHighWaterFile(folder), wallet, settings.genesis_id)
     except TimeoutError:
         return f"no primary answered within {PING_SECONDS:g} s"
-    except UnfitStoreError as error:
+    except (UnfitStoreError, FolderError) as error:
         raise StartupError(str(error), EXIT_CONFIG) from None
     except StoreError as error:
         return str(error)
@@ -311,7 +321,10 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
         )
         services = await assemble(ports, policies_of(settings))
         locks = RedisLocks(redis_client, f"{SERVICE_NAME}:lock:", replica_name())
-        loops = loops_of(settings, services, wakeups, locks)
+        loops = (
+            *loops_of(settings, services, wakeups, locks),
+            *folder_loops(settings, services, store, signer.address),
+        )
         yield Container(
             settings=settings,
             metrics=metrics,
@@ -341,15 +354,25 @@ def loops_of(
     )
 
 
+def folder_loops(
+    settings: Settings, services: Services, store: PayoutStore, wallet: str
+) -> Iterator[Loop]:
+    """The loops that keep files, for the folders that there are."""
+    env = settings.environment
+    if env.payment_systems_dir is not None:
+        mark = HighWater(store, JsonHighWaterFile(env.payment_systems_dir), wallet)
+        yield high_water_loop(mark, services.identity, HIGH_WATER_SECONDS)
+    if env.payouts_dir is not None:
+        statements = Statements(store, NdjsonStatements(env.payouts_dir))
+        yield statements_loop(statements, HOUSEKEEPING_SECONDS)
+
+
 def policies_of(settings: Settings) -> Policies:
     """The configuration as the services' policies."""
     config = settings.router
     return Policies(
         usdt_contract=settings.usdt_contract_address,
-        amounts={
-            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
-            for currency, limits in config.currencies.items()
-        },
+        amounts=config.amount_limits,
         fees=FeePolicy(
             fee_limit_sun=config.fees.fee_limit_sun,
             max_fee_limit_sun=config.fees.max_fee_limit_sun,
@@ -359,6 +382,7 @@ def policies_of(settings: Settings) -> Policies:
         attempts=AttemptPolicy(
             life_ms=config.attempt.life_seconds * 1000,
             max_beyond_cursor_ms=config.attempt.max_beyond_cursor_seconds * 1000,
+            permission_id=settings.environment.tron_permission_id,
         ),
         dispatch=DispatchPolicy(
             group_size=config.dispatch.group_size,
@@ -464,7 +488,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     settings = load_settings(os.environ)
     env = settings.environment
     register_secret(*settings.secret_values)
-    configure_logging(SERVICE_NAME, env.log_level, console=env.debug)
+    configure_logging(SERVICE_NAME, env.log_level, console=env.debug, folder=env.log_dir)
     async with opened_parts(settings) as container:
         _describe(container)
         application.state.container = container

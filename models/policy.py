@@ -8,11 +8,13 @@ class AttemptPolicy:
     """How long an attempt may live, in milliseconds of chain time.
 
     `life_ms` from the head block; refused when that lies more than `max_beyond_cursor_ms` past
-    the cursor block, which therefore is also the longest life of an attempt.
+    the cursor block, which therefore is also the longest life of an attempt. `permission_id` is the
+    permission of the wallet's account that its key signs under: 0 owner, 2 to 9 an active one.
     """
 
     life_ms: int
     max_beyond_cursor_ms: int
+    permission_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,13 @@ class PayoutStore(Protocol):
     async def expire_due(self, limit: int) -> Sequence[Payout]:
         """Pending payouts whose `expires_at` has passed; none with a hit that is not judged yet."""
 
+    async def ended(
+        self, since: datetime, until: datetime, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        """Payouts that came into a terminal state at `since` or later and before `until`, in the
+        order of that moment (their `updated_at`) and id; beyond `after`, the last one of the page
+        before."""
+
     # gates and marks
     async def gates(self) -> Sequence[Gate]:
         """All closed gates."""

@@ -76,7 +76,9 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
     at this start; raises StoreError."""
     store, chain, observer = ports.store, ports.chain, ports.observer
     wallets = await store.remember_wallet(ports.signer.address)
-    builder = AttemptBuilder(ports.codec, ports.signer, policies.usdt_contract)
+    builder = AttemptBuilder(
+        ports.codec, ports.signer, policies.usdt_contract, policies.attempts.permission_id
+    )
     limits = LimitKeeper(store)
     funds = Funds(
         store=store,

@@ -29,8 +29,12 @@ class Anchor:
 class AttemptBuilder:
     """Turns a payout into bytes that pay it, and only it."""
 
-    def __init__(self, codec: TransactionCodec, signer: Signer, usdt_contract: str) -> None:
+    def __init__(
+        self, codec: TransactionCodec, signer: Signer, usdt_contract: str, permission_id: int = 0
+    ) -> None:
+        """`permission_id`: AttemptPolicy's."""
         self._codec = codec
+        self._permission_id = permission_id
         self._signer = signer
         self._contracts = {Currency.USDT: usdt_contract, Currency.TRX: None}
 
@@ -65,6 +69,7 @@ class AttemptBuilder:
             expiration_ms=anchor.expiration_ms,
             timestamp_ms=attempt_timestamp_ms(payout.payout_id, number),
             fee_limit_sun=cost.fee_limit_sun,
+            permission_id=self._permission_id,
         )
         raw = self._bytes_of(draft)
         digest = hashlib.sha256(raw).digest()

@@ -28,18 +28,20 @@ class ChainIdentity:
         self._store = store
         self._chain = chain
         self._known = known_genesis
-        self._bound = False
+        self._ours: str | None = None
 
-    async def ensure(self) -> None:
-        """Bind if that has not been done yet. Raises StoreError, ChainUnavailableError,
-        UnfitStoreError."""
-        if self._bound:
-            return
+    async def ensure(self) -> str:
+        """The block id of our chain's block 0 (hex), after binding to it if that has not been done
+        yet. Raises StoreError, ChainUnavailableError, UnfitStoreError."""
+        if self._ours is None:
+            ours = await self._bind()
+            self._chain.expect_genesis(ours)
+            self._ours = ours
+        return self._ours
+
+    async def _bind(self) -> str:
         if self._known is not None:
             await bind_database(self._store, self._known)
-            ours = self._known
-        else:
-            # Of several devnets the one that the database remembers is ours.
-            ours = await self._store.remember_genesis(await self._chain.genesis_id())
-        self._chain.expect_genesis(ours)
-        self._bound = True
+            return self._known
+        # Of several devnets the one that the database remembers is ours.
+        return await self._store.remember_genesis(await self._chain.genesis_id())

@@ -1,4 +1,5 @@
-"""Structured logs on one stream: JSON lines, or readable text while debugging.
+"""Structured logs on one stream, JSON lines or readable text while debugging, and as JSON lines in
+a file if wanted.
 
 `structlog.get_logger()` and the standard library's loggers (uvicorn's among them) come out alike.
 Whatever is bound with `structlog.contextvars` (request_id, payout_id) is on every line of that
@@ -9,12 +10,15 @@ event or traceback they stand.
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from utils.log_file import SharedLogFile
 
 REDACTED: Final = "[redacted]"
 
@@ -69,10 +73,12 @@ def configure_logging(
     *,
     console: bool = False,
     stream: TextIO | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Send all logging of this process to `stream` (standard output); may be called again.
 
     `level` is a name such as INFO. `console` writes text for people instead of JSON lines.
+    With `folder`, JSON lines go to the file `<service>.log` in it as well. Raises OSError.
     """
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -88,30 +94,38 @@ def configure_logging(
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=False)
-        if console
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+    json_lines = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+    def formatter(renderer: Processor) -> logging.Formatter:
+        return ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
+        )
+
     structlog.configure(
         processors=[*shared, ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[ProcessorFormatter.remove_processors_meta, _redact_event, renderer],
-        )
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stdout)]
+    handlers[0].setFormatter(
+        formatter(structlog.dev.ConsoleRenderer(colors=False) if console else json_lines)
     )
-    _route_standard_logging(handler, level)
+    if folder is not None:
+        handlers.append(SharedLogFile(folder / f"{service}.log"))
+        handlers[1].setFormatter(formatter(json_lines))
+    _route_standard_logging(handlers, level)
 
 
-def _route_standard_logging(handler: logging.Handler, level: str) -> None:
+def _route_standard_logging(handlers: Sequence[logging.Handler], level: str) -> None:
+    # What a handler fails to format would be printed as it is, secrets included.
+    logging.raiseExceptions = False
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for handler in root.handlers:
+        if isinstance(handler, SharedLogFile):
+            handler.close()
+    root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(True)
     for name in _SERVER_LOGGERS:

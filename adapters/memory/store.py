@@ -333,6 +333,13 @@ class MemoryPayoutStore:
         passed.sort(key=lambda pair: pair[0])
         return [payout for _, payout in passed[:limit]]
 
+    async def ended(
+        self, since: datetime, until: datetime, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        found = [each for each in self._with(*TERMINAL) if since <= each.updated_at < until]
+        found.sort(key=_ending)
+        return [each for each in found if after is None or _ending(each) > _ending(after)][:limit]
+
     # gates and marks
 
     async def gates(self) -> Sequence[Gate]:
@@ -381,6 +388,10 @@ def _due(payout: Payout, now: datetime) -> bool:
         and (payout.lease is None or payout.lease.until <= now)
         and (expires_at is None or expires_at > now)
     )
+
+
+def _ending(payout: Payout) -> tuple[datetime, str]:
+    return payout.updated_at, payout.payout_id
 
 
 def _silent(payout: Payout, attempt: Attempt, sent_by: datetime, made_by: datetime) -> bool:

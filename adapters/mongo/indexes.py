@@ -93,6 +93,11 @@ PAYOUT_INDEXES: Sequence[Index] = (
         only={"status": PayoutStatus.PENDING.value},
     ),
     Index(
+        "ended_by_time",
+        [("status", ASCENDING), ("updated_at", ASCENDING), ("_id", ASCENDING)],
+        "ended: payouts of a day in a terminal state, in order",
+    ),
+    Index(
         "unexplained",
         [("explained_at", ASCENDING), ("hits.block.number", ASCENDING)],
         "unexplained, count_open_unexplained",

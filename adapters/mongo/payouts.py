@@ -1,17 +1,19 @@
 """Intake, reading, and guarded changes."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
 from adapters.mongo.changes import update_of
+from adapters.mongo.client import Document
 from adapters.mongo.documents import Kind, payout_document, payout_of
 from adapters.mongo.errors import confirmed
 from adapters.mongo.expressions import NOT_TEXT, has_passed
 from adapters.mongo.part import StorePart
 from adapters.mongo.queries import query_filter, scope_filter
 from models.money import Currency
-from models.payout import Change, Payout, PayoutStatus
+from models.payout import TERMINAL, Change, Payout, PayoutStatus
 from ports.store import KeyTakenError, PayoutGoneError, PayoutQuery, Scope, StatusTotal, StoreError
 
 
@@ -89,4 +91,18 @@ class Payouts(StorePart):
             "$expr": has_passed("$order.expires_at"),
         }
         found = self._payouts.find(wanted, sort=[("order.expires_at", 1)], limit=limit)
+        return [payout_of(document) async for document in found]
+
+    @confirmed
+    async def ended(
+        self, since: datetime, until: datetime, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        wanted: Document = {
+            "status": {"$in": sorted(TERMINAL)},
+            "updated_at": {"$gte": after.updated_at if after else since, "$lt": until},
+        }
+        if after is not None:
+            beyond = [{"updated_at": {"$gt": after.updated_at}}, {"_id": {"$gt": after.payout_id}}]
+            wanted["$or"] = beyond
+        found = self._payouts.find(wanted, sort=[("updated_at", 1), ("_id", 1)], limit=limit)
         return [payout_of(document) async for document in found]

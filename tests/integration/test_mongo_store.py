@@ -62,6 +62,8 @@ INDEXED_READS: dict[str, Call] = {
     "used": lambda store: store.used("window"),
     "to_release": lambda store: store.to_release(10),
     "expire_due": lambda store: store.expire_due(10),
+    "ended": lambda store: store.ended(LONG_AGO, LONG_AGO, None, 10),
+    "ended, a further page": lambda store: store.ended(LONG_AGO, LONG_AGO, a_payout(), 10),
 }
 OTHER_CALLS: dict[str, Call] = {
     "prepare": lambda store: store.prepare(),

@@ -1,14 +1,17 @@
 """What the database does not know: a restored backup, and a key that others use too."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
+from adapters.files.high_water import JsonHighWaterFile
 from models.errors import PayoutError
 from models.money import BASE_UNITS, Currency
 from models.payout import Payout, PayoutStatus
 from models.transaction import Attempt
 from ports.store import PayoutQuery
+from services.high_water import HighWater, recognise
 from tests.harness import SERVICE, House
 from tests.integration.test_trouble_restart import LONGEST_BLOCKS, QUARANTINED, closed_by
 from tests.trouble import (
@@ -67,6 +70,49 @@ async def test_a_restored_backup_pays_nothing_again() -> None:
     new = await after.create()
     assert (await outcome(after, new)).status is PayoutStatus.COMPLETED
     assert all_paid_once(after, [*payouts, new])
+
+
+async def restarted(house: House, store: object, file: JsonHighWaterFile) -> House:
+    """A replica that started over this database as the service does, without being told of it."""
+    wallet = house.ports.signer.address
+    await recognise(store, file, wallet, None)  # type: ignore[arg-type]
+    return await replica_of(house, store=store, replica="restarted")
+
+
+async def test_a_restored_backup_is_recognised_and_pays_nothing_again(tmp_path: Path) -> None:
+    """The bytes are in no block yet, and the process that found the copy restarts within them."""
+    house = await troubled()
+    file = JsonHighWaterFile(tmp_path)
+    payout = await house.create()
+    backup = backup_of(house)
+    fault(house, "swallow", count=FOREVER)
+    await turns(house, 2)
+    attempt = (await house.get(payout)).live_attempt
+    assert isinstance(attempt, Attempt)
+    mark = HighWater(house.store, file, house.ports.signer.address)
+    await mark.run(await house.services.identity.ensure())
+    house.net.faults.clear()
+
+    after = await restarted(house, backup, file)
+    assert await closed_by(after) == ["restored", "catching_up"]
+    await turns(after, 7)
+    after = await restarted(house, backup, file)
+    await closed_by(after)
+    await turns(after, 7)
+    assert await closed_by(after) == ["restored", "quarantine"]
+    assert (await after.get(payout)).txids == ()
+    house.net.nodes[0].pool.entries.clear()
+    assert await after.chain.broadcast(attempt) == "SUCCESS"
+    await turns(after, 2 * LONGEST_BLOCKS)
+    assert await closed_by(after) == ["unexplained"]
+    await explain(after, attempt.txid, payout)
+    new = await after.create()
+    assert (await outcome(after, new)).status is PayoutStatus.COMPLETED
+    assert all_paid_once(after, [payout, new])
+
+    await mark.run(await house.services.identity.ensure())
+    again = await restarted(house, backup, file)
+    assert "restored" not in await closed_by(again)
 
 
 async def test_bytes_that_a_backup_forgot_may_still_be_included_during_quarantine() -> None:

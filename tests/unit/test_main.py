@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,3 +97,23 @@ async def test_a_key_that_fits_no_address_stops_before_mongodb_is_asked(mongodb)
         async with asyncio.timeout(30):
             await preflight(settings(TRON_ADDRESS="TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"))
     assert stop.value.exit_code == EXIT_CONFIG
+
+
+async def test_a_high_water_mark_that_nobody_wrote_stops_the_start(mongodb, tmp_path):
+    (tmp_path / "tron-payout-router.json").write_text("{}", encoding="utf-8")
+    mongodb(at_once, at_once)
+    with pytest.raises(StartupError, match=r"tron-payout-router\.json is not what") as stop:
+        await preflight(settings(PAYMENT_SYSTEMS_DIR=str(tmp_path)))
+    assert stop.value.exit_code == EXIT_CONFIG
+
+
+def test_each_folder_brings_its_loop(tmp_path):
+    def names(**environ: str) -> list[str]:
+        services = SimpleNamespace(identity=None)
+        loops = payout_router_main.folder_loops(settings(**environ), services, None, "T1")
+        return [loop.name for loop in loops]
+
+    folder = str(tmp_path)
+    assert names() == names(LOG_DIR=folder, BATCHES_DIR=folder) == []
+    assert names(PAYMENT_SYSTEMS_DIR=folder) == ["high_water"]
+    assert names(PAYOUTS_DIR=folder) == ["statements"]

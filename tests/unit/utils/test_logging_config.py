@@ -17,6 +17,7 @@ def restore_logging(monkeypatch):
     monkeypatch.setattr(logging_config, "_secrets", logging_config._Secrets())
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
     yield
     logging.captureWarnings(False)
     root.handlers[:] = handlers
@@ -24,6 +25,14 @@ def restore_logging(monkeypatch):
     logging.getLogger("uvicorn.access").disabled = False
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+
+
+def test_what_cannot_be_formatted_is_not_printed_as_it_is(out, capfd):
+    register_secret("hunter2hunter2")
+    configure_logging("router", "INFO", stream=out)
+    logging.getLogger("driver").info("%d tries with %s", "no number", "hunter2hunter2")
+    said = capfd.readouterr()
+    assert "hunter2" not in said.err + said.out + out.getvalue()
 
 
 @pytest.fixture
@@ -133,3 +142,29 @@ def test_whatever_the_secret_and_its_surroundings(secret, before, after):
     register_secret(secret)
     shown = redact(before + secret + after)
     assert secret not in shown.replace(REDACTED, "\0")
+
+
+@pytest.mark.parametrize("console", [True, False])
+def test_a_file_has_the_same_events_as_json_lines_and_no_secret(out, tmp_path, console):
+    register_secret("hunter2-hunter2")
+    for _ in range(2):
+        configure_logging("router", "INFO", console=console, stream=out, folder=tmp_path)
+    try:
+        raise ValueError("hunter2-hunter2")
+    except ValueError:
+        structlog.get_logger("api").exception("refused", password="hunter2-hunter2")
+    logging.getLogger("uvicorn.error").info("started on %s", 8092)
+    configure_logging("router", "INFO", stream=io.StringIO())
+    logging.getLogger("any").info("on standard output only")
+    text = (tmp_path / "router.log").read_text(encoding="utf-8")
+    first, second = map(json.loads, text.splitlines())
+    assert (first["event"], first["password"], second["event"]) == (
+        "refused",
+        REDACTED,
+        "started on 8092",
+    )
+    assert "Traceback" in first["exception"]
+    assert "hunter2" not in text + out.getvalue()
+    assert out.getvalue().count("started on 8092") == 1
+    if not console:
+        assert [line["event"] for line in lines(out)] == ["refused", "started on 8092"]
