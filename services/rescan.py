@@ -34,10 +34,27 @@ async def rescan(store: PayoutStore, chain: Chain, cursor: Cursor, problem: str)
         return closed
     oldest = await store.oldest_doubtful_block()
     vouched = max(cursor.vouched, cursor.run_start)
-    base = await chain.solid_block(vouched if oldest is None else min(oldest, vouched))
+    back_to = vouched if oldest is None else min(oldest, vouched)
+    return await rewind(store, chain, closed, back_to, problem)
+
+
+async def rewind(
+    store: PayoutStore, chain: Chain, cursor: Cursor, number: int, problem: str
+) -> Cursor | None:
+    """Begin reading anew at a block, with dispatch closed until that is made up for.
+
+    The cursor as it is now, or None when another replica moved it. Raises StoreError,
+    ChainUnavailableError.
+    """
+    base = await chain.solid_block(number)
     head = await chain.solid_head()
-    rewound = replace(
-        closed, block=base, run_start=base.number, vouched=base.number, reopen_at=head.number
+    rewound = Cursor(
+        block=base,
+        run_start=base.number,
+        vouched=base.number,
+        reopen_at=head.number,
+        broken=problem,
+        fees=cursor.fees,
     )
-    log.error("rescan", back_to=base.number, dispatch_reopens_at=head.number)
-    return rewound if await store.move_cursor(closed, rewound, ()) else None
+    log.error("rescan", back_to=base.number, dispatch_reopens_at=head.number, problem=problem)
+    return rewound if await store.move_cursor(cursor, rewound, ()) else None

@@ -31,7 +31,7 @@ from ports.observer import Observer
 from ports.store import PayoutStore
 from services.broadcast import Broadcaster
 from services.funds import Funds
-from services.rescan import rescan
+from services.rescan import rescan, rewind
 from services.transitions import Transitions
 
 log = structlog.get_logger(__name__)
@@ -175,6 +175,13 @@ class Settlement:
         if cursor is None:
             return 0
         unseen = [(p, p.live_attempt) for p in payouts if p.live_attempt and live_hit(p) is None]
+        oldest = min((a.ref_block.number for _, a in unseen), default=cursor.run_start)
+        if oldest < cursor.run_start:
+            # Claimed before a rescan and recorded after it: nothing read since can prove its death.
+            self._cursor = None
+            problem = f"an attempt began at block {oldest}, and reading at {cursor.run_start}"
+            await rewind(self._store, self._chain, cursor, oldest, problem)
+            return 0
         dead = [(p, a) for p, a in unseen if is_dead(a, cursor)]
         if dead:
             await self._bury(dead, cursor)

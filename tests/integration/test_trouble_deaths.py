@@ -1,5 +1,6 @@
 """Attempts that never reach a block: dead by proof alone, and only some deaths say something."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -47,6 +48,27 @@ async def test_an_attempt_lives_until_a_solid_block_at_its_expiration() -> None:
     assert dead.status is PayoutStatus.PENDING
     assert code_of(dead) == "P202"
     assert states(dead) == [AttemptState.DEAD]
+
+
+async def test_an_attempt_from_before_a_rescan_is_read_for_again() -> None:
+    """Claimed before a rescan, recorded after it: what was read begins after its reference."""
+    house = await troubled()
+    fault(house, "swallow", count=1)
+    payout = await house.create()
+    await house.dispatch()
+    await turns(house, 5)
+    cursor = await house.store.cursor()
+    attempt = (await house.get(payout)).live_attempt
+    assert cursor is not None
+    assert attempt is not None
+    rescanned = replace(cursor, run_start=cursor.block.number)
+    assert await house.store.move_cursor(cursor, rescanned, ())
+    done = await outcome(house, payout)
+    assert states(done) == [AttemptState.DEAD, AttemptState.SETTLED]
+    assert house.paid(payout) == 1
+    cursor = await house.store.cursor()
+    assert cursor is not None
+    assert cursor.run_start <= attempt.ref_block.number
 
 
 async def test_the_head_alone_proves_no_death() -> None:

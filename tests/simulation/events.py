@@ -17,7 +17,7 @@ from devnet.transaction import Transaction
 from models.chain import Transfer
 from models.payout import PayoutStatus
 from ports.chain import Draft
-from tests.simulation.liar import BROADCAST, FalseChain, Lies
+from tests.simulation.liar import BROADCAST, FalseChain, Lies, Withholding
 from tests.simulation.oracle import Oracle
 from tests.simulation.person import Person
 from tests.simulation.scenario import RECIPIENTS, Scenario
@@ -92,6 +92,16 @@ def _false_chain(*outcomes: str | None) -> Event:
         return True
 
     return happen
+
+
+def _withheld(world: World, draw: Random, now: float) -> bool:
+    """A node leaves out all transactions for a while."""
+    liar = draw.randrange(len(world.net.nodes))
+    if liar in world.lies:
+        return False
+    world.lies[liar] = Withholding(world.net.nodes[liar])
+    asyncio.get_running_loop().call_later(draw.uniform(5, 40), world.lies.pop, liar, None)
+    return True
 
 
 def _restored_backup(world: World, draw: Random, now: float) -> bool:
@@ -227,6 +237,7 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "break_parent": _fault("break_parent"),
     "false_chain": _false_chain(None),
     "made_up_inclusion": _false_chain("SUCCESS", "REVERT", "OUT_OF_ENERGY"),
+    "withheld": _withheld,
     "force_result": _token_fault("force_result", CONTRACT_FAILURES),
     "transfer_log": _token_fault("transfer_log", LOG_FAULTS),
     "blacklist": _blacklist,

@@ -94,6 +94,7 @@ EVENTS: Final[Mapping[str, float]] = {
     "break_parent": 0.01,
     "false_chain": 0.02,
     "made_up_inclusion": 0.02,
+    "withheld": 0.01,
     # the token
     "force_result": 0.05,
     "transfer_log": 0.02,

@@ -98,6 +98,32 @@ class FalseChain:
         return Included(tx, replace(receipt, contract_ret=self._makes_up, logs=(), moves=()))
 
 
+class Withholding:
+    """The true blocks under their true ids, without their transactions and with a root that fits:
+    only that an id is its header's hash gives it away."""
+
+    def __init__(self, node: Node) -> None:
+        self._chain = node.chain
+
+    def answer(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The emptied blocks; None for everything else."""
+        top = self._chain.solid_number
+        if path == "/walletsolidity/getnowblock":
+            return self._emptied(top)
+        if path == "/walletsolidity/getblockbynum" and body["num"] <= top:
+            return self._emptied(body["num"])
+        if path == "/walletsolidity/getblockbylimitnext":
+            numbers = range(body["startNum"], min(body["endNum"], top + 1))
+            return {"block": [self._emptied(number) for number in numbers]}
+        return None
+
+    def _emptied(self, number: int) -> Any:
+        told = render.block(self._chain.blocks[number], visible=False)
+        told.pop("transactions", None)
+        told["block_header"]["raw_data"].pop("txTrieRoot", None)
+        return told
+
+
 class OtherChain:
     """A node of another network; `told` hears what is broadcast to it."""
 

@@ -171,6 +171,7 @@ class Oracle:
                 self._before[payout.payout_id] = payout
             self._check_chain(payout)
         self._check_accepted()
+        self._check_keys(payouts)
         self._check_limits(payouts)
         for gate in instantly(self._store.gates()):
             if gate.name == FROZEN_GATE:
@@ -357,6 +358,17 @@ class Oracle:
         for payout_id in self.cancelled:
             if self._before[payout_id].status is not PayoutStatus.CANCELLED:
                 raise Violation(f"{payout_id} was cancelled and then was not", payout_id)
+
+    def _check_keys(self, payouts: Sequence[Payout]) -> None:
+        """A client's key makes one payout, for ever."""
+        makers: dict[tuple[str, str], str] = {}
+        for payout in payouts:
+            if payout.idempotency_key is None:
+                continue
+            key = (payout.client, payout.idempotency_key)
+            other = makers.setdefault(key, payout.payout_id)
+            if other != payout.payout_id:
+                raise Violation(f"{other} and {payout.payout_id} have one key", other)
 
     def _held_by_window(
         self, payouts: Iterable[Payout]

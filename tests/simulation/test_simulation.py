@@ -21,7 +21,7 @@ from tests.simulation.explore import Injection, explore, injections, run_injecti
 from tests.simulation.ports import methods_of
 from tests.simulation.world import run_seed
 
-SECONDS = float(os.environ.get("SIMULATION_SECONDS", "40"))
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "120"))
 STRIDE = int(os.environ.get("SIMULATION_STRIDE", "20"))
 FIXED_SEEDS = range(60)
 
