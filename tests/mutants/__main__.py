@@ -54,13 +54,13 @@ def _judged(
             chosen, pool.map(lambda each: judge(each, tree, budget), chosen), strict=True
         ):
             verdicts.append(Verdict(mutant, outcomes))
-            print(f"{mutant.name}: {verdicts[-1].text}", flush=True)
+            print(f"{mutant.name}: {verdicts[-1].text} ({verdicts[-1].seconds:.0f} s)", flush=True)
     return verdicts
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=400, help="simulated for each mutant")
+    parser.add_argument("--seeds", type=int, default=3000, help="simulated for each mutant")
     parser.add_argument("--seconds", type=float, default=300, help="for each line of tests")
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these mutants")

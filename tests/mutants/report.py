@@ -28,26 +28,38 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """In a few words: by what it was killed, after how long; or that it lives."""
+        """In a few words: by what it was killed, or that it lives."""
         troubles = [f"{each.line}: {each.trouble}" for each in self.outcomes if each.trouble]
         killer = self.killer
         if killer is None:
             return "; ".join(["LIVES", *troubles])
-        by = f"{_short(killer.killer)} ({killer.seconds:.0f} s)"
+        by = _short(killer.killer)
         if killer.line != SIMULATION:
             why = self.mutant.spared
             by += f"; not by the simulation: {why}" if why else "; ESCAPED the simulation"
         return "; ".join([by, *troubles])
 
+    @property
+    def seconds(self) -> float:
+        """How long it took to kill it, with all that was tried before."""
+        return sum(outcome.seconds for outcome in self.outcomes)
+
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """All of them as a table in Markdown, and the sums."""
     rows = [
-        f"| {each.mutant.name} | {each.mutant.brings_back} | {_cell(each.text)} |"
+        f"| {each.mutant.name} | {each.mutant.brings_back} "
+        f"| {_cell(each.text)} | {each.seconds:.0f} |"
         for each in verdicts
     ]
     return "\n".join(
-        ["| mutant | brings back | killed by |", "|---|---|---|", *rows, "", sums(verdicts)]
+        [
+            "| mutant | brings back | killed by | seconds |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            sums(verdicts),
+        ]
     )
 
 

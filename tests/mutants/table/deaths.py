@@ -1,6 +1,7 @@
 """Declaring an attempt dead without the proof."""
 
 from tests.mutants.mutant import Edit, mutant
+from tests.mutants.table.settling import GOES_ON, NO_WRONG_DEATH
 
 SETTLEMENT = "services/settlement.py"
 TRANSACTION = "models/transaction.py"
@@ -8,6 +9,11 @@ TRANSACTION = "models/transaction.py"
 DEAD = "        dead = [(p, a) for p, a in unseen if is_dead(a, cursor)]\n"
 EXPIRED = "        and cursor.block.time_ms >= attempt.expiration_ms\n"
 UNHIT = "guard=replace(change.guard, unhit=True),"
+JUDGED_FIRST = """\
+        await self.settle_hits()
+        if self._seen is None:
+            return 0
+"""
 
 ASKED = Edit(
     "adapters/tron/client.py",
@@ -95,12 +101,13 @@ MUTANTS = (
         "death-on-a-broken-link",
         "deaths are declared while it is in doubt whose chain was read",
         Edit(TRANSACTION, "        not cursor.broken\n        and cursor", "        cursor"),
+        spared=NO_WRONG_DEATH,
     ),
     mutant(
         "death-before-the-run",
-        "blocks between the reference block and the first one read are not missed",
+        "a rescan goes on where it stood, and what was not read again proves a death all the same",
         Edit(TRANSACTION, "        and cursor.run_start <= attempt.ref_block.number\n", ""),
-        spared="a rescan never starts above a live reference block",
+        *GOES_ON,
     ),
     mutant(
         "death-by-one-node",
@@ -119,16 +126,13 @@ MUTANTS = (
             "        cursor = await self._store.cursor() if payouts else None\n",
             "        cursor = self._seen if payouts else None\n",
         ),
-    ),
-    mutant(
-        "death-without-unhit",
-        "the write of a death does not demand that no hit is on the attempt; the version does",
-        Edit("models/settlement.py", UNHIT, "guard=change.guard,"),
-        spared="a hit raises the version, which is guarded as well",
+        spared=NO_WRONG_DEATH,
     ),
     mutant(
         "death-over-a-hit",
-        "neither the hits nor the version are demanded by the write of a death",
+        "whether a hit is on the attempt is asked neither before a death nor by its write",
+        Edit(SETTLEMENT, JUDGED_FIRST, "        if self._seen is None:\n            return 0\n"),
+        Edit(SETTLEMENT, "if p.live_attempt and live_hit(p) is None]", "if p.live_attempt]"),
         Edit("models/settlement.py", UNHIT, "guard=replace(change.guard, version=None),"),
     ),
     mutant(
@@ -139,5 +143,6 @@ MUTANTS = (
             "        wrong = hit_on_dead(payout)\n",
             "        wrong = None\n",
         ),
+        spared=NO_WRONG_DEATH,
     ),
 )

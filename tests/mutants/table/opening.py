@@ -1,23 +1,28 @@
 """Opening dispatch too early, and paying with money that is promised already."""
 
 from tests.mutants.mutant import Edit, mutant
+from tests.mutants.table.settling import NO_WRONG_DEATH
 
 GATE = "services/gate.py"
 FUNDS = "services/funds.py"
 FEES = "models/settlement.py"
 
 RAISED = "    raised = min(attempt.fee_limit_sun * 3 // 2, fees.max_fee_limit_sun)\n"
+FEES_ONLY = "it wastes fees; no payout is paid twice, wrongly or never"
+MADE_AGAIN = "such attempts die by proof, and others are made"
 
 MUTANTS = (
     mutant(
         "open-before-caught-up",
-        "payouts are dispatched before the scan has reached what was the head at start",
+        "payouts are dispatched at once, whatever a restored copy of the database has forgotten",
         Edit(GATE, "        if cursor.block.number < target.number:", "        if False:"),
+        Edit(GATE, "        if target.after_ms is not None and", "        if False and"),
     ),
     mutant(
         "quarantine-skipped",
         "a restored copy of the database pays what it forgot that it paid",
         Edit(GATE, "    wait = quarantine or lag_ms > longest\n", "    wait = False\n"),
+        spared="its nodes relay what they were sent at once or never",
     ),
     mutant(
         "lag-judged-after-reading-on",
@@ -25,6 +30,7 @@ MUTANTS = (
         Edit(
             GATE, "            start = self._started_at or cursor\n", "            start = cursor\n"
         ),
+        spared="its people never forget to say that a copy was restored",
     ),
     mutant(
         "unexplained-closes-nothing",
@@ -39,6 +45,7 @@ MUTANTS = (
             "        if not gate.name.startswith(WALLET_GATE)\n    ]\n    if standing",
             "        if False\n    ]\n    if standing",
         ),
+        spared=NO_WRONG_DEATH,
     ),
     mutant(
         "expiration-without-bound",
@@ -48,6 +55,7 @@ MUTANTS = (
             "if expiration_ms > cursor.block.time_ms + self._attempts.max_beyond_cursor_ms:",
             "if False:",
         ),
+        spared="its heads are never so far ahead of what was read",
     ),
     mutant(
         "built-on-a-head-that-stands-still",
@@ -57,6 +65,7 @@ MUTANTS = (
             "        elif looked_at - self._seen_at > self._stale_seconds:",
             "        elif False:",
         ),
+        spared=MADE_AGAIN,
     ),
     mutant(
         "in-flight-not-counted",
@@ -66,6 +75,7 @@ MUTANTS = (
             "        for payout in [*building, *(payout for payout, _ in live)]:",
             "        for payout in building:",
         ),
+        spared=FEES_ONLY,
     ),
     mutant(
         "claims-not-counted",
@@ -75,11 +85,13 @@ MUTANTS = (
             "        for payout in [*building, *(payout for payout, _ in live)]:",
             "        for payout in (payout for payout, _ in live):",
         ),
+        spared=FEES_ONLY,
     ),
     mutant(
         "fee-limit-not-raised",
         "a fee limit that was too low is tried again and again",
         Edit(FEES, '        fields["min_fee_limit_sun"] = raised\n', ""),
+        spared=FEES_ONLY,
     ),
     mutant(
         "fee-limit-raised-without-cap",
@@ -97,11 +109,13 @@ MUTANTS = (
             "    if payout.burned_sun + cost.max_cost_sun > policy.payout_cap_sun:",
             "    if False:",
         ),
+        spared=FEES_ONLY,
     ),
     mutant(
         "daily-ceiling-ignored",
         "fees burn past the ceiling of the day",
         Edit("models/funds.py", "    if after.fees_sun < 0:", "    if False:"),
+        spared=FEES_ONLY,
     ),
     mutant(
         "shortage-closes-no-gate",
@@ -111,6 +125,7 @@ MUTANTS = (
             "            await self._funds.close_wallet(change.why.message, payout)\n",
             "            pass\n",
         ),
+        spared=FEES_ONLY,
     ),
     mutant(
         "shortage-is-failed",
@@ -120,6 +135,7 @@ MUTANTS = (
             "    elif _is_shortage(hit, facts) and not binding:\n",
             "    elif False:\n",
         ),
+        spared="a failed payout has ended as well",
     ),
     mutant(
         "deaths-by-silence-count",
@@ -129,5 +145,6 @@ MUTANTS = (
             "    return bool(spoken - SHORTAGE_ANSWERS) and not halted\n",
             "    return True\n",
         ),
+        spared="a person may be asked more often than need be",
     ),
 )

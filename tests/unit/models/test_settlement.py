@@ -1,5 +1,6 @@
 """What follows from a hit, a death, or time."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,8 +80,10 @@ def test_the_very_transfer_completes() -> None:
 
 def test_another_transfer_goes_to_a_person_and_is_settled() -> None:
     payout, attempt = processing()
-    change = after_hit(payout, attempt, a_hit(attempt, transfers=()), None, FEES)
+    hit = a_hit(attempt, transfers=())
+    change = after_hit(payout, attempt, hit, None, FEES)
     assert (change.to_status, change.close_as) == (S.NEEDS_REVIEW, AttemptState.SETTLED)
+    assert change.hit == hit
     assert change.why is not None
     assert change.why.code == "P207"
     assert is_exact(change, payout, attempt)
@@ -340,8 +343,17 @@ def test_a_person_looks_after_so_many_refusals(before: int, to: PayoutStatus) ->
     ("time_ms", "day"),
     [(0, "1970-01-01"), (86_399_999, "1970-01-01"), (86_400_000, "1970-01-02")],
 )
-def test_days_are_those_of_utc(time_ms: int, day: str) -> None:
-    assert utc_day(time_ms) == day
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
+def test_days_are_those_of_utc_wherever_the_host_is(
+    monkeypatch: pytest.MonkeyPatch, zone: str, time_ms: int, day: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert utc_day(time_ms) == day
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["d1", "d2", "d3"]), st.integers(0, 100)), max_size=20))

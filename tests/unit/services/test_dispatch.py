@@ -2,16 +2,27 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from adapters.memory.store import MemoryPayoutStore
-from models.payout import Payout, PayoutStatus, move
+from devnet.devnet import Devnet
+from devnet.settings import DevnetSettings
+from models.chain import BLOCK_INTERVAL_MS
+from models.errors import Reason
+from models.payout import Guard, Payout, PayoutStatus, move
+from models.policy import AttemptPolicy
 from models.settlement import after_death
+from models.transaction import Attempt
 from ports.chain import ChainUnavailableError
+from ports.signer import SignerUnavailableError
 from ports.store import StoreError
-from tests.factories import a_cursor, a_hit, an_attempt
-from tests.harness import POLICIES, SERVICE, FakeClock, House, open_house
+from services.attempts import AttemptBuilder, UnbuildableError
+from services.dispatch import recording
+from services.gate import Closed
+from tests.factories import a_cursor, a_hit, a_payout, an_attempt
+from tests.harness import POLICIES, SERVICE, SOLID_LAG, FakeClock, House, open_house
 from tests.unit.services.faulty_store import FaultyStore
 
 S = PayoutStatus
@@ -183,6 +194,107 @@ async def test_what_was_claimed_in_vain_is_handed_back(step: str) -> None:
     assert (await house.pay(payout)).status is S.COMPLETED
 
 
+@pytest.mark.parametrize(("short_by", "closed"), [(0, []), (1, ["cursor_lag"])])
+async def test_an_attempt_lives_as_far_past_the_cursor_as_the_bound_and_no_further(
+    short_by: int, closed: list[str]
+) -> None:
+    lag_ms = SOLID_LAG * BLOCK_INTERVAL_MS
+    life_ms = POLICIES.attempts.life_ms
+    house = await a_house(
+        policies=replace(POLICIES, attempts=AttemptPolicy(life_ms, life_ms + lag_ms - short_by))
+    )
+    assert house.net.head.timestamp - (await house.store.cursor()).block.time_ms == lag_ms
+    payout = await house.create()
+    await house.dispatch()
+    after = await house.get(payout)
+    reasons = house.services.dispatcher.closed
+    assert [each.name for each in reasons] == closed
+    if closed:
+        assert after.status_reason == Reason("P401", reasons[0].reason)
+        assert after.due_at == house.clock.at + timedelta(seconds=POLICIES.dispatch.skip_seconds)
+    else:
+        assert after.live_attempt is not None
+        assert after.live_attempt.expiration_ms == house.net.head.timestamp + life_ms
+
+
+async def test_nothing_is_built_on_a_head_that_stands_still() -> None:
+    house = await a_house(policies=replace(POLICIES, head_stale_seconds=-1))
+    first = await house.create()
+    await house.dispatch()
+    assert (await house.get(first)).status is S.PROCESSING
+    payout = await house.create()
+    await house.dispatch()
+    (closed,) = house.services.dispatcher.closed
+    assert closed == Closed("head_stale", "the newest block is not getting newer")
+    after = await house.get(payout)
+    assert (after.status, after.status_reason) == (S.PENDING, Reason("P401", closed.reason))
+    house.mine(1)
+    house.clock.tick(POLICIES.dispatch.skip_seconds)
+    await house.dispatch()
+    assert (await house.get(payout)).status is S.PROCESSING
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (UnbuildableError("these bytes pay somebody else"), "these bytes pay somebody else"),
+        (SignerUnavailableError("no answer"), "no answer"),
+        (RuntimeError("secret"), "the attempt could not be built"),
+    ],
+    ids=["unbuildable", "no signer", "bug"],
+)
+async def test_what_cannot_be_built_waits_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    house = await a_house()
+    payout, build = await house.create(), AttemptBuilder.build
+
+    async def fails(builder: AttemptBuilder, each: Payout, *terms: Any) -> Attempt:
+        if each.payout_id == payout.payout_id:
+            raise error
+        return await build(builder, each, *terms)
+
+    monkeypatch.setattr(AttemptBuilder, "build", fails)
+    other = await house.create()
+    await house.dispatch()
+    after = await house.get(payout)
+    assert (after.status, after.status_reason) == (S.PENDING, Reason("P206", why))
+    assert after.due_at == house.clock.at + timedelta(seconds=POLICIES.dispatch.skip_seconds)
+    assert (await house.get(other)).status is S.PROCESSING
+
+
+async def test_what_is_handed_back_still_says_why_it_waited() -> None:
+    empty = Devnet(DevnetSettings(nodes=1, solid_lag=SOLID_LAG, wallet_token_units=0))
+    house = await a_house(net=empty)
+    payout = await house.create()
+    await house.dispatch()
+    waiting = await house.get(payout)
+    assert waiting.status_reason is not None
+    assert waiting.status_reason.code == "P200"
+    house.clock.tick(POLICIES.dispatch.skip_seconds)
+
+    async def claimed() -> None:
+        house.store.fail("exposure", "before")
+
+    house.store.meanwhile("claim", "after", claimed)
+    with pytest.raises(StoreError):
+        await house.services.dispatcher.run_group()
+    after = await house.get(payout)
+    assert (after.lease, after.status_reason) == (None, waiting.status_reason)
+
+
+async def test_fees_beyond_the_cap_of_a_payout_need_a_person_at_once() -> None:
+    fees = replace(POLICIES.fees, payout_cap_sun=POLICIES.fees.fee_limit_sun)
+    house = await a_house(policies=replace(POLICIES, fees=fees))
+    payout = await house.create()
+    await house.dispatch()
+    after = await house.get(payout)
+    assert (after.status, after.refusals, after.txids) == (S.NEEDS_REVIEW, 1, ())
+    assert after.status_reason is not None
+    assert after.status_reason.code == "P403"
+    assert after.history[-1].by == "dispatcher"
+
+
 async def test_a_hit_on_a_dead_attempt_keeps_a_claimed_payout_from_being_recorded() -> None:
     """A proof of death was wrong, and the chain says so between claim and record."""
     house = await a_house()
@@ -252,3 +364,36 @@ async def test_without_an_endpoint_the_claim_is_handed_back(
         await house.services.dispatcher.run_group()
     after = await house.get(payout)
     assert (after.lease, after.due_at) == (None, house.clock.at)
+
+
+async def test_every_reason_that_ever_closed_dispatch_is_shown_and_at_zero_once_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = await a_house()
+    shown: dict[str, float] = {}
+
+    def gauge(name: str, /, value: float, **labels: str) -> None:
+        if name == "payout_dispatch_closed":
+            shown[labels["reason"]] = value
+
+    monkeypatch.setattr(house.figures, "gauge", gauge)
+    for gate in ("frozen", "maintenance"):
+        await house.store.close_gate(gate, "because")
+    await house.dispatch()
+    assert [each.name for each in house.services.dispatcher.closed] == ["frozen", "maintenance"]
+    assert (shown["frozen"], shown["maintenance"]) == (1, 1)
+    await house.store.open_gate("frozen")
+    await house.dispatch()
+    assert (shown["frozen"], shown["maintenance"]) == (0, 1)
+    await house.store.open_gate("maintenance")
+    await house.dispatch()
+    assert house.services.dispatcher.closed == ()
+    assert set(shown.values()) == {0}
+
+
+def test_a_record_is_guarded_by_all_that_was_read() -> None:
+    payout = a_payout(version=7)
+    attempt = an_attempt(payout)
+    change = recording(payout, attempt, "token")
+    assert change.guard == Guard(S.PENDING, version=7, lease_token="token", fresh_txid=attempt.txid)
+    assert (change.to_status, change.by, change.record) == (S.PROCESSING, "dispatcher", attempt)

@@ -52,6 +52,24 @@ async def test_a_payout_counts_in_every_window_or_in_none() -> None:
     assert await used(desk) == [500, 500]
 
 
+@pytest.mark.parametrize(("taken", "left"), [(400, "0.0001"), (500, "0.00"), (501, "0.00")])
+async def test_a_full_window_says_what_is_left_and_until_when(taken: int, left: str) -> None:
+    desk = a_desk(FaultyStore)
+    day = replace(DAY, maximum=500, ends_at=LONG_AGO)
+    await desk.limits.reserve([replace(DAY, maximum=1_000)], "payout_1", taken)
+    with pytest.raises(PayoutError) as refusal:
+        await desk.limits.reserve([day], "payout_2", 101)
+    assert (refusal.value.code, refusal.value.field) == ("P103", "amount")
+    assert refusal.value.extra == {
+        "limit": "0.0005",
+        "left": left,
+        "resets_at": "2024-01-01T00:00:00Z",
+    }
+    assert refusal.value.message == (
+        f"the limit of 0.0005 would be exceeded; {left} are left until 2024-01-01T00:00:00Z"
+    )
+
+
 async def test_reserving_again_counts_once() -> None:
     desk = a_desk(FaultyStore)
     for _ in range(3):
