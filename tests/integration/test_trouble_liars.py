@@ -123,6 +123,16 @@ async def test_a_made_up_failure_frees_nothing_while_the_other_endpoint_is_silen
     assert len(now.txids) == 1
 
 
+async def test_a_block_on_which_two_endpoints_differ_is_given_by_neither() -> None:
+    house, liar, _ = await lied_to("liar")
+    await taken_from_outside(house, 1_000_000)
+    house.mine(SOLID_LAG)
+    keep_up(house, liar)
+    assert house.net.solid.id != liar.solid.id
+    with pytest.raises(ChainUnavailableError, match="2 different solid blocks"):
+        await house.chain.solid_block(house.net.solid.number)
+
+
 async def test_a_theft_that_one_of_two_hides_shows_when_the_lie_ends() -> None:
     """No payout is in doubt: only the hidden blocks themselves call for reading again."""
     house, liar, either = await lied_to("liar")
