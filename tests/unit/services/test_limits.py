@@ -120,6 +120,17 @@ async def test_what_has_not_ended_is_left_alone(status: PayoutStatus) -> None:
     assert await reservation(desk, payout) is Reservation.HELD
 
 
+async def test_a_request_has_ten_minutes_to_bring_its_payout_in() -> None:
+    desk = a_desk(FaultyStore)
+    await desk.limits.reserve([DAY, HOUR], "payout_on_its_way", AMOUNT)
+    desk.clock.tick(599)
+    assert await desk.limits.sweep() == 0
+    assert await used(desk) == [AMOUNT, AMOUNT]
+    desk.clock.tick(2)
+    assert await desk.limits.sweep() == 2
+    assert await used(desk) == [0, 0]
+
+
 async def steps_of_a_sweep() -> list[str]:
     """Every call that finishing one kept, one released and one orphaned reservation makes."""
     desk = a_desk(FaultyStore)
