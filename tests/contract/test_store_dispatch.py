@@ -1,6 +1,7 @@
 """Claims, leases, exposure."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from models.payout import PayoutStatus
 from models.transaction import AttemptState
 from ports.store import Claim, Exposure, PayoutStore
 from tests.contract.steps import inserted, moved, processing, put, recording, stored
-from tests.factories import LONG_AGO, OWNER, a_cursor, a_payout, an_attempt, an_order
+from tests.factories import LONG_AGO, OWNER, a_cursor, a_hit, a_payout, an_attempt, an_order
 
 
 async def claimed_ids(store: PayoutStore, limit: int = 10, seconds: float = 60) -> list[str]:
@@ -150,3 +151,12 @@ async def test_the_longest_expired_come_first(store: PayoutStore) -> None:
         for hours in (2, 1, 3)
     ]
     assert await store.expire_due(2) == [payouts[1], payouts[0]]
+
+
+async def test_a_payout_with_a_hit_that_nobody_judged_is_not_claimed(store: PayoutStore) -> None:
+    attempt = replace(an_attempt(), state=AttemptState.DEAD)
+    payout = await inserted(store, attempts=(attempt,), txids=(attempt.txid,))
+    assert await store.move_cursor(None, a_cursor(), [a_hit(attempt)])
+    assert await claimed_ids(store) == []
+    await store.mark_settled(payout.payout_id, [attempt.txid])
+    assert await claimed_ids(store) == [payout.payout_id]

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pymongo import UpdateOne, WriteConcern
+from pymongo import ReadPreference, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError
 from pymongo.monitoring import (
     CommandFailedEvent,
@@ -18,6 +18,7 @@ from pymongo.monitoring import (
     CommandStartedEvent,
     CommandSucceededEvent,
 )
+from pymongo.read_concern import ReadConcern
 
 from adapters.mongo.client import Client, Collection, Database, majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
@@ -377,3 +378,11 @@ async def test_a_stuck_server_is_a_store_error_and_comes_back(
     await own_store.ping()
     assert await stored(own_store, payout) == payout
     await all_succeed(own_store)
+
+
+async def test_what_decides_is_read_from_the_primary_and_written_to_a_majority(
+    database: Database,
+) -> None:
+    assert database.read_preference == ReadPreference.PRIMARY
+    assert database.read_concern == ReadConcern("majority")
+    assert database.write_concern == WriteConcern(w="majority", j=True)
