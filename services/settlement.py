@@ -155,7 +155,7 @@ class Settlement:
         concluded = [await self._conclude(p, facts.get(p.payout_id)) for p in payouts]
         return [change for change in concluded if change is not None]
 
-    async def review(self) -> int:
+    async def review(self) -> None:
         """Declare the deaths that are proven, and send again what has not been seen for long.
 
         Hits that nobody judged come first: a write that was given up may have arrived late.
@@ -163,7 +163,7 @@ class Settlement:
         """
         await self.settle_hits()
         if self._seen is None:
-            return 0
+            return
         payouts = await self._store.live_to_review(
             self._seen.block.time_ms,
             self._policy.resend_after_seconds,
@@ -173,7 +173,7 @@ class Settlement:
         # The store alone knows the cursor: another replica may have set it back since it was seen.
         cursor = await self._store.cursor() if payouts else None
         if cursor is None:
-            return 0
+            return
         unseen = [(p, p.live_attempt) for p in payouts if p.live_attempt and live_hit(p) is None]
         oldest = min((a.ref_block.number for _, a in unseen), default=cursor.run_start)
         if oldest < cursor.run_start:
@@ -181,13 +181,12 @@ class Settlement:
             self._cursor = None
             problem = f"an attempt began at block {oldest}, and reading at {cursor.run_start}"
             await rewind(self._store, self._chain, cursor, oldest, problem)
-            return 0
+            return
         dead = [(p, a) for p, a in unseen if is_dead(a, cursor)]
         if dead:
             await self._bury(dead, cursor)
         again = [(p.payout_id, a) for p, a in unseen if cursor.block.time_ms < a.expiration_ms]
         await self._broadcaster.send(again)
-        return len(unseen)
 
     async def _current(self) -> Cursor:
         """The cursor; at first start it is put on the solid head."""

@@ -15,7 +15,6 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
     ("_record", "written = -1 → written = None", "neither is a number of writes"),
     ("_unconfirmed", "False for _, hit in failed} →", "each block is asked about right after"),
     ("_facts", "continue → break", "a payout with a failed hit has a live attempt"),
-    ("Settlementǁreview", "return 0 → return 1", "nobody uses the number"),
 )
 """Part of the mutant's name, part of "what was → what is there now", and why that is no fault."""
 

@@ -12,7 +12,7 @@ UNHIT = "guard=replace(change.guard, unhit=True),"
 JUDGED_FIRST = """\
         await self.settle_hits()
         if self._seen is None:
-            return 0
+            return
 """
 
 ASKED = Edit(
@@ -131,7 +131,7 @@ MUTANTS = (
     mutant(
         "death-over-a-hit",
         "whether a hit is on the attempt is asked neither before a death nor by its write",
-        Edit(SETTLEMENT, JUDGED_FIRST, "        if self._seen is None:\n            return 0\n"),
+        Edit(SETTLEMENT, JUDGED_FIRST, "        if self._seen is None:\n            return\n"),
         Edit(SETTLEMENT, "if p.live_attempt and live_hit(p) is None]", "if p.live_attempt]"),
         Edit("models/settlement.py", UNHIT, "guard=replace(change.guard, version=None),"),
     ),
