@@ -5,7 +5,7 @@ PYTHON ?= python3
 
 BIN = .venv/bin
 STAMP = .venv/.installed
-PACKAGES = adapters api bench config.py devnet models payout_router_entrypoint.py \
+PACKAGES = adapters api bench config.py devnet models settings payout_router_entrypoint.py \
 	payout_router_main.py ports services utils workers configs/environment/write_secrets.py
 SEEDS ?= 1000000
 WORKERS ?= $$(nproc)

@@ -9,29 +9,34 @@ Amounts are integers in base units (10^-6 USDT, sun), times are seconds.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
 
-from models.address import address_bytes
-from models.limits import AmountLimits
-from models.money import Currency, parse_amount
+from models.money import Currency
+from settings.environment import (
+    DEVNET_ADDRESSES,
+    HIDDEN_VARIABLES,
+    MAINNET_USDT,
+    NETWORK_FACTS,
+    SECRET_VARIABLES,
+    WRITABLE_FOLDERS,
+    Environment,
+    Network,
+)
+from settings.router import RouterConfig
+from settings.security import SecurityPolicies
+from settings.values import Frozen
 from utils.circuit_breaker import BreakerPolicy
 from utils.config_loader import (
     ConfigProblem,
@@ -40,15 +45,12 @@ from utils.config_loader import (
     describe_found,
     load_config,
 )
-from utils.connection_pool import HttpPoolSettings, MongoPoolSettings, RedisPoolSettings
 from utils.files import folder_fault
 from utils.metrics import MetricFamily
 from utils.retry import RetryPolicy
 
 SERVICE_NAME: Final = "tron-payout-router"
 VERSION: Final = "0.1.0"
-DEFAULT_CONFIG_DIR: Final = Path(__file__).resolve().parent / "config"
-DEFAULT_PORT: Final = 8092
 
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h: a setting or key is wrong; starting again changes nothing."""
@@ -61,58 +63,6 @@ EXIT_PORT_IN_USE: Final = 71
 
 DEVELOPMENT_SECRET_PREFIX: Final = "dev-"  # noqa: S105  not a secret
 """How generated development secrets begin, so that production can refuse them."""
-
-DEVNET_ADDRESSES: Final = frozenset(
-    {
-        "TYXiy8NLNZZnN2Gv123kicqnNmiARi7dnr",
-        "TXgyMiT2JDTpyAKHGLuegGLMNqGxSbi4ZP",
-        "TNc4LnqmacfY1x4oc8hbtUZp9zdeqrv7j1",
-    }
-)
-"""Wallets whose private keys are published with the devnet: production refuses them."""
-
-
-class Network(StrEnum):
-    """The chains that the router pays on; a devnet is whatever TRON_RPC_URL leads to."""
-
-    MAINNET = "mainnet"
-    NILE = "nile"
-    SHASTA = "shasta"
-    DEVNET = "devnet"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkFacts:
-    """What is fixed for a public network; `genesis_id` is the block id of block 0 (hex)."""
-
-    rpc_url: str
-    genesis_id: str
-    usdt_contract_address: str | None
-
-
-# Block ids of block 0 and public endpoints as TronGrid serves them (getblockbynum 0); USDT as
-# Tether publishes it. The test networks have no USDT of Tether's, and a devnet deploys its token
-# at mainnet's address.
-MAINNET_USDT: Final = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
-NETWORK_FACTS: Final[Mapping[Network, NetworkFacts]] = MappingProxyType(
-    {
-        Network.MAINNET: NetworkFacts(
-            "https://api.trongrid.io",
-            "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc",
-            MAINNET_USDT,
-        ),
-        Network.NILE: NetworkFacts(
-            "https://nile.trongrid.io",
-            "0000000000000000d698d4192c56cb6be724a558448e2684802de4d6cd8690dc",
-            None,
-        ),
-        Network.SHASTA: NetworkFacts(
-            "https://api.shasta.trongrid.io",
-            "0000000000000000de1aa88295e1fcf982742f773e0419c5a9c134c994a9059e",
-            None,
-        ),
-    }
-)
 
 
 class ConfigError(Exception):
@@ -134,245 +84,10 @@ class StartupError(Exception):
         self.exit_code = exit_code
 
 
-# ---- the types of values ----
-
-
-def _money(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('a decimal string in quotes such as "12.50"')
-    try:
-        return parse_amount(value)
-    except ValueError as error:
-        raise ValueError('a decimal string such as "12.50", at most 6 decimals') from error
-
-
-def _address(value: str) -> str:
-    try:
-        address_bytes(value)
-    except ValueError as error:
-        raise ValueError("a TRON address in base58 (T…)") from error
-    return value
-
-
-def _private_key(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value().strip().removeprefix("0x")
-    try:
-        if len(bytes.fromhex(text)) != 32 or len(text) != 64:
-            raise ValueError
-    except ValueError:
-        raise ValueError("32 bytes as 64 hexadecimal digits") from None
-    return SecretStr(text)
-
-
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises ValueError where it is none
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.netloc or parts.path)
-
-
-def _mongodb_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value()
-    if url.startswith("mongodb+srv://"):
-        return value  # only a DNS server knows what it stands for
-    try:
-        parse_uri(url)
-    except (PyMongoError, ValueError):
-        raise ValueError(
-            "mongodb://user:password@host:port/database, special characters %-escaped, with "
-            "options that the driver knows; or mongodb+srv://…"
-        ) from None
-    return value
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    if not _is_url(value.get_secret_value(), ("redis", "rediss", "unix")):
-        raise ValueError("redis://host:port/0, rediss://… or unix://…")
-    return value
-
-
-def _jwt_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < 32:
-        raise ValueError("at least 32 bytes")
-    return value
-
-
-def _wallet_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < 12:
-        raise ValueError("32 bytes as hex or base64, or a passphrase of at least 12 characters")
-    return value
-
-
-def _permission_id(value: int) -> int:
-    if value != 0 and not 2 <= value <= 9:
-        raise ValueError("0 for the owner permission, 2 to 9 for an active one")
-    return value
-
-
-def _http_urls(value: str) -> tuple[str, ...]:
-    urls = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    if not all(_is_url(url, ("http", "https")) and urlsplit(url).hostname for url in urls):
-        raise ValueError("http://… or https://…, several separated by commas")
-    if len(set(urls)) != len(urls):
-        raise ValueError("each URL once")
-    return urls
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-Money = Annotated[int, BeforeValidator(_money)]
-PositiveMoney = Annotated[Money, Field(gt=0)]
-Address = Annotated[str, AfterValidator(_address)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-HttpUrls = Annotated[tuple[str, ...], BeforeValidator(_http_urls)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-# ---- config/payout-router-config.yaml ----
-
-
-class CurrencyLimits(_Frozen):
-    """Limits of one currency in base units; `daily_limit` is per UTC day, over all clients."""
-
-    min_amount: PositiveMoney
-    max_amount: PositiveMoney
-    daily_limit: PositiveMoney
-
-    @model_validator(mode="after")
-    def _check(self) -> "CurrencyLimits":
-        if not self.min_amount <= self.max_amount <= self.daily_limit:
-            raise ValueError("min_amount ≤ max_amount ≤ daily_limit")
-        return self
-
-
-class DispatchConfig(_Frozen):
-    """The claim of due payouts: group size, lease, what happens to those that are skipped, when a
-    person looks (deaths that count, preflights that say "revert"), and broadcasts at once."""
-
-    group_size: int = Field(ge=1, le=1000)
-    concurrency: int = Field(ge=1, le=1000)
-    poll_seconds: Seconds
-    lease_seconds: Seconds
-    skip_seconds: Seconds
-    max_attempts_before_review: int = Field(ge=1, le=100)
-    max_refusals_before_review: int = Field(ge=1, le=100)
-
-
-class AttemptConfig(_Frozen):
-    """An attempt's life, all of it in the chain's time."""
-
-    life_seconds: int = Field(ge=15, le=3600)
-    max_beyond_cursor_seconds: int = Field(ge=15, le=86_400)
-    head_stale_seconds: int = Field(ge=6, le=3600)
-
-    @model_validator(mode="after")
-    def _check(self) -> "AttemptConfig":
-        if self.life_seconds > self.max_beyond_cursor_seconds:
-            raise ValueError("life_seconds ≤ max_beyond_cursor_seconds")
-        return self
-
-
-class FeeConfig(_Frozen):
-    """What may be burnt, in sun (the file says TRX): per try, per payout, per wallet and day."""
-
-    fee_limit_sun: PositiveMoney = Field(alias="fee_limit_trx")
-    max_fee_limit_sun: PositiveMoney = Field(alias="max_fee_limit_trx")
-    payout_fee_cap_sun: PositiveMoney = Field(alias="payout_fee_cap_trx")
-    daily_ceiling_sun: PositiveMoney = Field(alias="daily_ceiling_trx")
-
-    @model_validator(mode="after")
-    def _check(self) -> "FeeConfig":
-        steps = (
-            self.fee_limit_sun,
-            self.max_fee_limit_sun,
-            self.payout_fee_cap_sun,
-            self.daily_ceiling_sun,
-        )
-        if list(steps) != sorted(steps):
-            raise ValueError(
-                "fee_limit_trx ≤ max_fee_limit_trx ≤ payout_fee_cap_trx ≤ daily_ceiling_trx"
-            )
-        return self
-
-
-class PreflightConfig(_Frozen):
-    """Whether a token transfer is simulated before it is signed."""
-
-    enabled: bool
-
-
-class SettleConfig(_Frozen):
-    """Reading solid blocks, judging what is overdue, and sending the same bytes again."""
-
-    poll_seconds: Seconds
-    blocks_per_read: int = Field(ge=1, le=100)
-    group_size: int = Field(ge=1, le=1000)
-    review_seconds: Seconds
-    resend_after_seconds: Seconds
-    unsent_after_seconds: Seconds
-
-
-class TronConfig(_Frozen):
-    """Calls to one endpoint: how many a second, how many at once, and how large an answer; and
-    after how long a silence an endpoint has no say in what is believed."""
-
-    silent_after_seconds: Seconds
-    requests_per_second: float = Field(gt=0, le=10_000)
-    burst: int = Field(ge=1, le=10_000)
-    max_answer_bytes: int = Field(ge=65_536, le=1 << 30)
-    http: HttpPoolSettings
-
-
-class ApiConfig(_Frozen):
-    """Pages and bodies."""
-
-    default_page_size: int = Field(ge=1, le=1000)
-    max_page_size: int = Field(ge=1, le=1000)
-    max_body_bytes: int = Field(ge=1024, le=1 << 24)
-
-    @model_validator(mode="after")
-    def _check(self) -> "ApiConfig":
-        if self.default_page_size > self.max_page_size:
-            raise ValueError("default_page_size ≤ max_page_size")
-        return self
-
-
-class RouterConfig(_Frozen):
-    """`payout-router-config.yaml`."""
-
-    currencies: dict[Currency, CurrencyLimits] = Field(min_length=1)
-    dispatch: DispatchConfig
-    attempt: AttemptConfig
-    fees: FeeConfig
-    preflight: PreflightConfig
-    settle: SettleConfig
-    tron: TronConfig
-    mongodb: MongoPoolSettings
-    redis: RedisPoolSettings
-    api: ApiConfig
-
-    @property
-    def amount_limits(self) -> Mapping[Currency, AmountLimits]:
-        """The limits of each currency that is paid here."""
-        return {
-            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
-            for currency, limits in self.currencies.items()
-        }
-
-
 # ---- config/retry-config.yaml ----
 
 
-class Retries(_Frozen):
+class Retries(Frozen):
     """How often each kind of call is tried."""
 
     node_query: RetryPolicy
@@ -381,14 +96,14 @@ class Retries(_Frozen):
     redis: RetryPolicy
 
 
-class Breakers(_Frozen):
+class Breakers(Frozen):
     """When the calls to something that keeps failing are stopped."""
 
     tron: BreakerPolicy
     mongodb: BreakerPolicy
 
 
-class RetryConfig(_Frozen):
+class RetryConfig(Frozen):
     """`retry-config.yaml`."""
 
     retries: Retries
@@ -398,7 +113,7 @@ class RetryConfig(_Frozen):
 # ---- config/payout-error-codes.yaml ----
 
 
-class ErrorCode(_Frozen):
+class ErrorCode(Frozen):
     """What a P-code means. Without `http_status` it is a status reason, never an answer."""
 
     title: str = Field(min_length=1)
@@ -408,82 +123,16 @@ class ErrorCode(_Frozen):
     severity: Literal["warning", "high", "critical"]
 
 
-class ErrorCodes(_Frozen):
+class ErrorCodes(Frozen):
     """`payout-error-codes.yaml`."""
 
     codes: dict[Annotated[str, Field(pattern=r"^P[0-9]{3}$")], ErrorCode] = Field(min_length=1)
 
 
-# ---- config/payout-security-policies.yaml ----
-
-
-class Role(StrEnum):
-    """Who a token speaks for."""
-
-    USER = "USER"
-    NODE_OPERATOR = "NODE_OPERATOR"
-    APPROVER = "APPROVER"
-    SERVICE = "SERVICE"
-    ADMIN = "ADMIN"
-    SUPER_ADMIN = "SUPER_ADMIN"
-
-
-class Scope(StrEnum):
-    """Whose payouts a role reaches: its own, those of its token's node as well, or all."""
-
-    OWN = "own"
-    NODE = "node"
-    ALL = "all"
-
-
-class Permission(StrEnum):
-    """What a role may do within its scope."""
-
-    CREATE = "create"
-    LIST = "list"
-    VIEW = "view"
-    CANCEL = "cancel"
-    RESOLVE = "resolve"
-    STATS = "stats"
-    UNEXPLAINED = "unexplained"
-    GATES = "gates"
-
-
-class RolePolicy(_Frozen):
-    """One role's reach and permissions."""
-
-    scope: Scope
-    may: frozenset[Permission]
-
-
-class JwtPolicy(_Frozen):
-    """Which tokens are taken."""
-
-    # HMAC only: JWT_SECRET_KEY is a shared secret.
-    algorithms: tuple[Literal["HS256", "HS384", "HS512"], ...] = Field(min_length=1)
-    required_claims: tuple[Literal["sub", "role", "iat", "exp", "jti"], ...]
-    leeway_seconds: int = Field(ge=0, le=300)
-    max_token_hours: float = Field(gt=0, le=24 * 366)
-
-    @model_validator(mode="after")
-    def _check(self) -> "JwtPolicy":
-        missing = {"sub", "role", "iat", "exp"} - set(self.required_claims)
-        if missing:
-            raise ValueError("required_claims with sub, role, iat and exp")
-        return self
-
-
-class SecurityPolicies(_Frozen):
-    """`payout-security-policies.yaml`."""
-
-    jwt: JwtPolicy
-    roles: dict[Role, RolePolicy] = Field(min_length=1)
-
-
 # ---- config/prometheus-metrics.yaml ----
 
 
-class MetricsConfig(_Frozen):
+class MetricsConfig(Frozen):
     """`prometheus-metrics.yaml`."""
 
     families: tuple[MetricFamily, ...]
@@ -495,89 +144,6 @@ class MetricsConfig(_Frozen):
             raise ValueError("each family once")
         return self
 
-
-# ---- the environment ----
-
-
-class Environment(BaseModel):
-    """The variables, one field each: the field's name in capitals is the variable's.
-
-    `service_port` also comes from PAYOUT_ROUTER_PORT. Every SecretStr may come from the file that
-    `<NAME>_FILE` names instead.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    service_host: str = "0.0.0.0"  # noqa: S104  a container's service listens on all interfaces
-    service_port: int = Field(default=DEFAULT_PORT, ge=1, le=65_535)
-    workers: int = Field(default=1, ge=1, le=64)
-    timeout: int = Field(default=30, ge=1, le=3600)
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
-    ] = "INFO"
-    access_log: bool = True
-    debug: bool = False
-    lucid_env: Literal["development", "production"] = "production"
-    config_dir: Path = DEFAULT_CONFIG_DIR
-    log_dir: Path | None = None
-    payment_systems_dir: Path | None = None
-    payouts_dir: Path | None = None
-    batches_dir: Path | None = None
-    payout_token: SecretStr | None = None
-
-    mongodb_url: Annotated[SecretStr, AfterValidator(_mongodb_url)] = Field(
-        description="the URL of a MongoDB replica set, mongodb://…"
-    )
-    mongodb_wait_seconds: float = Field(default=30, ge=0, le=3600)
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
-        description="the URL of a Redis or Valkey, redis://…"
-    )
-
-    jwt_secret_key: Annotated[SecretStr, AfterValidator(_jwt_key)] = Field(
-        description="a random secret of at least 32 bytes"
-    )
-    metrics_public: bool = True
-    require_idempotency_key: bool = False
-
-    wallet_encryption_key: Annotated[SecretStr, AfterValidator(_wallet_key)] = Field(
-        description="32 bytes as hex or base64, or a passphrase of at least 12 characters"
-    )
-    keys_dir: Path = Path("/data/keys")
-    tron_private_key: Annotated[SecretStr, AfterValidator(_private_key)] | None = None
-    tron_address: Address | None = None
-    tron_permission_id: Annotated[int, AfterValidator(_permission_id)] = 0
-
-    tron_network: Network = Network.MAINNET
-    tron_rpc_url: HttpUrls = ()
-    tron_solidity_url: HttpUrls = ()
-    trongrid_api_key: SecretStr | None = None
-    usdt_contract_address: Address | None = None
-    quarantine: bool = False
-
-    @property
-    def production(self) -> bool:
-        """Whether LUCID_ENV is production."""
-        return self.lucid_env == "production"
-
-
-SECRET_VARIABLES: Final = frozenset(
-    {
-        "MONGODB_URL",
-        "REDIS_URL",
-        "JWT_SECRET_KEY",
-        "WALLET_ENCRYPTION_KEY",
-        "TRON_PRIVATE_KEY",
-        "TRONGRID_API_KEY",
-        "PAYOUT_TOKEN",
-    }
-)
-"""Variables that may come as `<NAME>_FILE`, and whose values are never shown."""
-
-WRITABLE_FOLDERS: Final = ("LOG_DIR", "PAYMENT_SYSTEMS_DIR", "PAYOUTS_DIR", "BATCHES_DIR")
-"""Variables that name a folder to write to; what a folder is for is left out without it."""
-
-# Endpoint URLs can carry a provider's key in their path.
-_HIDDEN_VARIABLES = SECRET_VARIABLES | {"TRON_RPC_URL", "TRON_SOLIDITY_URL"}
 
 ROUTER_OVERRIDES: Final = (
     Override("MIN_PAYOUT_AMOUNT", ("currencies", "USDT", "min_amount")),
@@ -600,7 +166,7 @@ class NodeEndpoint:
     solidity_api_key: SecretStr | None
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """Everything that the service is told, validated."""
 
     environment: Environment
@@ -803,7 +369,7 @@ def _environment_problem(detail: ErrorDetails, variables: Mapping[str, str]) -> 
     if detail["type"] == "missing":
         expected = f"{Environment.model_fields[field].description} (required)"
     found = describe_found(detail)
-    if variable in _HIDDEN_VARIABLES and detail["type"] != "missing":
+    if variable in HIDDEN_VARIABLES and detail["type"] != "missing":
         found = "something else (not shown)"
     return ConfigProblem(variable, "", expected, found)
 

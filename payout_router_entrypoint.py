@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from config import Environment, Settings
+    from config import Settings
     from ports.batches import Outcome
+    from settings.environment import Environment
 
 APPLICATION_DIR = Path(__file__).resolve().parent
 HEALTH_TIMEOUT_SECONDS = 3

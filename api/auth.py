@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from api.container import Parts
 from api.fields import Name
-from config import JwtPolicy, Permission, Role, SecurityPolicies
 from models.caller import Caller
 from models.errors import PayoutError
+from settings.security import JwtPolicy, Permission, Role, SecurityPolicies
 
 MAX_TOKEN_LENGTH: Final = 8192
 

@@ -10,8 +10,8 @@ from api.container import Parts
 from api.problems import documented
 from api.schemas import OpenGate
 from api.views import GateList, GateView
-from config import Permission
 from models.caller import Caller
+from settings.security import Permission
 
 router: Final = APIRouter(prefix="/gates", tags=["gates"], route_class=JsonRoute)
 

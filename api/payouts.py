@@ -12,10 +12,10 @@ from api.paging import page_size
 from api.problems import documented
 from api.schemas import CancelPayout, CreatePayout, ListPayouts, ResolvePayout
 from api.views import PayoutPage, PayoutView, Totals, TotalView
-from config import Permission
 from models.caller import Caller
 from models.errors import PayoutError
 from models.payout import Payout
+from settings.security import Permission
 
 router: Final = APIRouter(prefix="/payouts", tags=["payouts"], route_class=JsonRoute)
 

@@ -11,8 +11,8 @@ from api.paging import page_size
 from api.problems import documented
 from api.schemas import ExplainTransfer, ListUnexplained
 from api.views import UnexplainedList, UnexplainedView
-from config import Permission
 from models.caller import Caller
+from settings.security import Permission
 
 router: Final = APIRouter(prefix="/unexplained", tags=["unexplained"], route_class=JsonRoute)
 

@@ -22,7 +22,7 @@ from pymongo.monitoring import (
 
 from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
-from config import RouterConfig, Settings, load_settings
+from config import Settings, load_settings
 from devnet.devnet import Devnet
 from devnet.settings import DevnetSettings
 from models.money import BASE_UNITS
@@ -32,6 +32,7 @@ from payout_router_main import HOUSEKEEPING_SECONDS, policies_of
 from ports.store import Scope
 from services.assembly import Policies
 from services.limits import SWEEP_GROUP
+from settings.router import RouterConfig
 from tests.harness import House, open_house
 
 BLOCK_SECONDS = 3.0

@@ -23,7 +23,6 @@ import httpx
 import pymongo
 
 from adapters.tron.protocol import address_to_hex
-from config import Environment, Role
 from devnet.network import DEVNET_WALLETS
 from devnet.process import HttpServer, StartError, free_port
 from devnet.settings import USDT_ADDRESS
@@ -37,6 +36,8 @@ from devnet.stack import (
     sample_address,
 )
 from models.money import Currency, format_amount, parse_amount
+from settings.environment import Environment
+from settings.security import Role
 
 TICK_MS: Final = 250
 SOLID_LAG: Final = 19

@@ -28,10 +28,12 @@ import jwt
 
 from adapters.mongo.client import DEFAULT_DATABASE
 from adapters.tron.protocol import hex_to_address
-from config import DEFAULT_PORT, DEVELOPMENT_SECRET_PREFIX, Role
+from config import DEVELOPMENT_SECRET_PREFIX
 from devnet.embedded import Mongod, Valkey
 from devnet.process import HOST, HttpServer, Server, StartError
 from devnet.settings import DEVNET_KEYS
+from settings.environment import DEFAULT_PORT
+from settings.security import Role
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".dev" / "run"

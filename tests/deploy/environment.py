@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from config import WRITABLE_FOLDERS
+from settings.environment import WRITABLE_FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "configs" / "environment"

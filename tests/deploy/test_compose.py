@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from config import MAINNET_USDT, Network, load_settings
+from config import load_settings
 from devnet.settings import DEVNET_KEYS, USDT_ADDRESS
+from settings.environment import MAINNET_USDT, Network
 from tests.deploy.environment import ORDER, ROOT, entries, loaded, loaded_without_folders
 
 SUPPORT = ROOT / "configs" / "docker" / "docker-compose.support.yml"

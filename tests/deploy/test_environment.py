@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import config
-from config import Environment, Network, load_settings
+from config import load_settings
+from settings.environment import DEFAULT_CONFIG_DIR, Environment, Network
 from tests.deploy.environment import (
     FOLDER,
     ORDER,
@@ -31,7 +32,7 @@ def read_by_the_service() -> set[str]:
     """Every variable that config.py and the YAML files read."""
     in_files = {
         name
-        for file in config.DEFAULT_CONFIG_DIR.glob("*.yaml")
+        for file in DEFAULT_CONFIG_DIR.glob("*.yaml")
         for name in re.findall(r"^[^#]*\$\{(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
     overrides = {override.variable for override in config.ROUTER_OVERRIDES}

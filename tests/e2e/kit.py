@@ -29,11 +29,11 @@ import yaml
 from pymongo.errors import OperationFailure
 
 from adapters.signer.keys import address_of_private_key
-from config import DEFAULT_CONFIG_DIR
 from devnet.embedded import Valkey
 from devnet.process import HOST, TETHER, HttpServer, free_port, port_is_free
 from devnet.stack import ROOT
 from models.money import BASE_UNITS, format_amount
+from settings.environment import DEFAULT_CONFIG_DIR
 from tests.harness import fresh_address
 
 T = TypeVar("T")

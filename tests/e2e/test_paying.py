@@ -11,10 +11,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from config import DEFAULT_CONFIG_DIR
 from devnet.settings import USDT_ADDRESS
 from models.address import ZERO_ADDRESS
 from models.money import BASE_UNITS
+from settings.environment import DEFAULT_CONFIG_DIR
 from tests.e2e.kit import (
     WALLET,
     Service,

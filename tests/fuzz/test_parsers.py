@@ -22,10 +22,13 @@ from adapters.tron.endpoint import Endpoint, EndpointError
 from adapters.tron.protocol import address_to_hex
 from api.auth import authenticate
 from api.body import parse_json
-from config import DEFAULT_CONFIG_DIR, RouterConfig, SecurityPolicies, load_security_policies
+from config import load_security_policies
 from models.address import address_bytes, address_text
 from models.chain import BlockRef, SolidBlock, Transfer
 from models.errors import PayoutError
+from settings.environment import DEFAULT_CONFIG_DIR
+from settings.router import RouterConfig
+from settings.security import SecurityPolicies
 from tests.harness import POLICIES, fresh_address
 from tests.unit.tron.answers import anything, spoiled
 from tests.unit.tron.stub import Stub

@@ -100,7 +100,17 @@ def test_nothing_but_the_service_is_in_it(files: list[tarfile.TarInfo]) -> None:
     assert folders.isdisjoint({"tests", "test", "devnet", "pip", "ensurepip", "image", "bench"})
     assert {path.name for path in paths if path.parent == PurePosixPath("app")} == {
         *(".marker", "__pycache__", "logs"),
-        *("adapters", "api", "config", "models", "ports", "services", "utils", "workers"),
+        *(
+            "adapters",
+            "api",
+            "config",
+            "models",
+            "ports",
+            "services",
+            "settings",
+            "utils",
+            "workers",
+        ),
         *("config.py", "payout_router_entrypoint.py", "payout_router_main.py"),
     }
 

@@ -6,21 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config import (
+from config import ConfigError, load_security_policies, load_settings, load_variables
+from models.money import Currency
+from settings.environment import (
     DEFAULT_CONFIG_DIR,
     DEVNET_ADDRESSES,
     SECRET_VARIABLES,
-    ConfigError,
     Environment,
     Network,
-    Permission,
-    Role,
-    Scope,
-    load_security_policies,
-    load_settings,
-    load_variables,
 )
-from models.money import Currency
+from settings.security import Permission, Role, Scope
 from utils.metrics import Metrics
 
 SECRET = "an ordinary secret of more than 32 bytes"

@@ -63,4 +63,4 @@ def test_every_setting_of_the_yaml_files_is_read() -> None:
 def _fields(section: object) -> set[str]:
     fields = getattr(type(section), "model_fields", {})
     # The keyword arguments of clients and policies are read by the class itself.
-    return set(fields) if type(section).__module__ == "config" else set()
+    return set(fields) if type(section).__module__.startswith("settings.") else set()

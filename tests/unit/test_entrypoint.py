@@ -235,7 +235,7 @@ def application(tmp_path: Path) -> Path:
     folder = tmp_path / "application"
     folder.mkdir()
     shutil.copy(ROOT / "payout_router_entrypoint.py", folder)
-    for name in ("config.py", "utils", "models", "adapters"):
+    for name in ("config.py", "settings", "utils", "models", "adapters"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "payout_router_main.py").write_text(APPLICATION, encoding="utf-8")
     return folder

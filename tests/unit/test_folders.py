@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from config import WRITABLE_FOLDERS, ConfigError, load_settings
+from config import ConfigError, load_settings
+from settings.environment import WRITABLE_FOLDERS
 from tests.unit.test_config import ENVIRON
 
 NONROOT = 65532

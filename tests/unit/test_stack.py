@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import DEVELOPMENT_SECRET_PREFIX, Role
+from config import DEVELOPMENT_SECRET_PREFIX
 from devnet import binaries
 from devnet.demo import (
     ORDERS,
@@ -49,6 +49,7 @@ from devnet.stack import (
 )
 from models.address import address_bytes
 from models.money import Currency
+from settings.security import Role
 
 PAID = tuple(
     Paid(order, f"payout_{index}", "completed", f"tx{index}") for index, order in enumerate(ORDERS)

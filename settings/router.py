@@ -1,0 +1,139 @@
+"""`payout-router-config.yaml`: what the router does. Amounts are integers in base units."""
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from models.limits import AmountLimits
+from models.money import Currency
+from settings.values import Frozen, PositiveMoney, Seconds
+from utils.connection_pool import HttpPoolSettings, MongoPoolSettings, RedisPoolSettings
+
+
+class CurrencyLimits(Frozen):
+    """Limits of one currency in base units; `daily_limit` is per UTC day, over all clients."""
+
+    min_amount: PositiveMoney
+    max_amount: PositiveMoney
+    daily_limit: PositiveMoney
+
+    @model_validator(mode="after")
+    def _check(self) -> "CurrencyLimits":
+        if not self.min_amount <= self.max_amount <= self.daily_limit:
+            raise ValueError("min_amount ≤ max_amount ≤ daily_limit")
+        return self
+
+
+class DispatchConfig(Frozen):
+    """The claim of due payouts: group size, lease, what happens to those that are skipped, when a
+    person looks (deaths that count, preflights that say "revert"), and broadcasts at once."""
+
+    group_size: int = Field(ge=1, le=1000)
+    concurrency: int = Field(ge=1, le=1000)
+    poll_seconds: Seconds
+    lease_seconds: Seconds
+    skip_seconds: Seconds
+    max_attempts_before_review: int = Field(ge=1, le=100)
+    max_refusals_before_review: int = Field(ge=1, le=100)
+
+
+class AttemptConfig(Frozen):
+    """An attempt's life, all of it in the chain's time."""
+
+    life_seconds: int = Field(ge=15, le=3600)
+    max_beyond_cursor_seconds: int = Field(ge=15, le=86_400)
+    head_stale_seconds: int = Field(ge=6, le=3600)
+
+    @model_validator(mode="after")
+    def _check(self) -> "AttemptConfig":
+        if self.life_seconds > self.max_beyond_cursor_seconds:
+            raise ValueError("life_seconds ≤ max_beyond_cursor_seconds")
+        return self
+
+
+class FeeConfig(Frozen):
+    """What may be burnt, in sun (the file says TRX): per try, per payout, per wallet and day."""
+
+    fee_limit_sun: PositiveMoney = Field(alias="fee_limit_trx")
+    max_fee_limit_sun: PositiveMoney = Field(alias="max_fee_limit_trx")
+    payout_fee_cap_sun: PositiveMoney = Field(alias="payout_fee_cap_trx")
+    daily_ceiling_sun: PositiveMoney = Field(alias="daily_ceiling_trx")
+
+    @model_validator(mode="after")
+    def _check(self) -> "FeeConfig":
+        steps = (
+            self.fee_limit_sun,
+            self.max_fee_limit_sun,
+            self.payout_fee_cap_sun,
+            self.daily_ceiling_sun,
+        )
+        if list(steps) != sorted(steps):
+            raise ValueError(
+                "fee_limit_trx ≤ max_fee_limit_trx ≤ payout_fee_cap_trx ≤ daily_ceiling_trx"
+            )
+        return self
+
+
+class PreflightConfig(Frozen):
+    """Whether a token transfer is simulated before it is signed."""
+
+    enabled: bool
+
+
+class SettleConfig(Frozen):
+    """Reading solid blocks, judging what is overdue, and sending the same bytes again."""
+
+    poll_seconds: Seconds
+    blocks_per_read: int = Field(ge=1, le=100)
+    group_size: int = Field(ge=1, le=1000)
+    review_seconds: Seconds
+    resend_after_seconds: Seconds
+    unsent_after_seconds: Seconds
+
+
+class TronConfig(Frozen):
+    """Calls to one endpoint: how many a second, how many at once, and how large an answer; and
+    after how long a silence an endpoint has no say in what is believed."""
+
+    silent_after_seconds: Seconds
+    requests_per_second: float = Field(gt=0, le=10_000)
+    burst: int = Field(ge=1, le=10_000)
+    max_answer_bytes: int = Field(ge=65_536, le=1 << 30)
+    http: HttpPoolSettings
+
+
+class ApiConfig(Frozen):
+    """Pages and bodies."""
+
+    default_page_size: int = Field(ge=1, le=1000)
+    max_page_size: int = Field(ge=1, le=1000)
+    max_body_bytes: int = Field(ge=1024, le=1 << 24)
+
+    @model_validator(mode="after")
+    def _check(self) -> "ApiConfig":
+        if self.default_page_size > self.max_page_size:
+            raise ValueError("default_page_size ≤ max_page_size")
+        return self
+
+
+class RouterConfig(Frozen):
+    """`payout-router-config.yaml`."""
+
+    currencies: dict[Currency, CurrencyLimits] = Field(min_length=1)
+    dispatch: DispatchConfig
+    attempt: AttemptConfig
+    fees: FeeConfig
+    preflight: PreflightConfig
+    settle: SettleConfig
+    tron: TronConfig
+    mongodb: MongoPoolSettings
+    redis: RedisPoolSettings
+    api: ApiConfig
+
+    @property
+    def amount_limits(self) -> Mapping[Currency, AmountLimits]:
+        """The limits of each currency that is paid here."""
+        return {
+            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
+            for currency, limits in self.currencies.items()
+        }
