@@ -9,6 +9,7 @@ Amounts are integers in base units (10^-6 USDT, sun), times are seconds.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -34,6 +35,7 @@ from settings.environment import (
     Environment,
     Network,
 )
+from settings.keys import KeyRing, key_ring
 from settings.router import RouterConfig
 from settings.security import SecurityPolicies
 from settings.values import Frozen
@@ -187,6 +189,18 @@ class Settings(Frozen):
         """The TRC20 contract that USDT payouts call."""
         return self.environment.usdt_contract_address or MAINNET_USDT
 
+    @cached_property
+    def token_keys(self) -> KeyRing:
+        """The keys that verify tokens."""
+        env = self.environment
+        return key_ring(
+            env.jwt_secret_key,
+            env.jwt_key_id,
+            env.jwt_other_secret_keys,
+            env.jwt_jwks_file,
+            self.security.jwt.algorithms,
+        )
+
     @property
     def endpoints(self) -> tuple[NodeEndpoint, ...]:
         """The TRON nodes, in order of preference."""
@@ -220,6 +234,7 @@ class Settings(Frozen):
             env.tron_private_key,
             env.trongrid_api_key,
             env.payout_token,
+            *(one.secret for one in env.jwt_other_secret_keys),
         )
         values = {secret.get_secret_value() for secret in secrets if secret is not None}
         for url in (env.mongodb_url.get_secret_value(), env.redis_url.get_secret_value()):
@@ -390,9 +405,23 @@ def _contradictions(env: Environment, router: RouterConfig | None) -> Iterator[C
         yield ConfigProblem(
             "USDT_CONTRACT_ADDRESS", "", f"the TRC20 contract to use on {network}", "nothing"
         )
+    yield from _ambiguous_key_ids(env)
     yield from _unusable_folders(env)
     if env.production:
         yield from _unfit_for_production(env)
+
+
+def _ambiguous_key_ids(env: Environment) -> Iterator[ConfigProblem]:
+    known = {env.jwt_key_id}
+    for variable, keys in (
+        ("JWT_OTHER_SECRET_KEYS", env.jwt_other_secret_keys),
+        ("JWT_JWKS_FILE", env.jwt_jwks_file),
+    ):
+        kids = {one.kid for one in keys}
+        if twice := kids & known:
+            others = "key ids that no other key has"
+            yield ConfigProblem(variable, "", others, f"{', '.join(sorted(twice))} again")
+        known |= kids
 
 
 def _unusable_folders(env: Environment) -> Iterator[ConfigProblem]:
@@ -418,6 +447,7 @@ def _unfit_for_production(env: Environment) -> Iterator[ConfigProblem]:
     for variable, secret in (
         ("JWT_SECRET_KEY", env.jwt_secret_key),
         ("WALLET_ENCRYPTION_KEY", env.wallet_encryption_key),
+        *(("JWT_OTHER_SECRET_KEYS", one.secret) for one in env.jwt_other_secret_keys),
     ):
         if secret.get_secret_value().startswith(DEVELOPMENT_SECRET_PREFIX):
             yield ConfigProblem(

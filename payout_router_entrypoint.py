@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Command line of the TRON payout router: serve (default), worker, health, seal-key, token,
-pay-file.
+pay-file, verify.
 
 Project code is imported inside the commands: first the search path and the environment have to be
 right, and each command needs only a part of it.
@@ -12,6 +12,7 @@ import getpass
 import json
 import multiprocessing
 import os
+import re
 import secrets
 import signal
 import site
@@ -19,11 +20,11 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from config import Settings
+    from models.audit import Head
     from ports.batches import Outcome
     from settings.environment import Environment
 
@@ -44,10 +46,10 @@ LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not l
 
 EXIT_CODES = """exit codes:
   0   done; stopped by SIGTERM or SIGINT
-  1   health: the service is not healthy; pay-file: it refused a row
+  1   health: the service is not healthy; pay-file: it refused a row; verify: a fault was found
   2   wrong arguments
   3   the service failed while it started; the log says why
-  65  pay-file: the file cannot be paid as it is; this run created nothing
+  65  pay-file: the file cannot be paid as it is, this run created nothing; verify: no export
   71  the port cannot be listened on
   75  MongoDB is not reachable within MONGODB_WAIT_SECONDS; pay-file: the service is not
   78  a setting, a secret or a key is wrong
@@ -104,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="print a signed token")
     token.add_argument("--sub", required=True, help="the client that the token is for")
     token.add_argument("--role", required=True, help="a role of payout-security-policies.yaml")
+    token.add_argument("--tenant", help="the tenant that it is walled into")
     token.add_argument("--node-id", help="the node whose payouts it may reach")
+    token.add_argument("--kid", help="the active secret that signs it (default: JWT_SECRET_KEY)")
     token.add_argument("--hours", type=float, default=1, help="life of the token (default 1)")
     token.set_defaults(run=print_token)
 
@@ -112,6 +116,18 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("file", help="its name; the results go to FILE.results.ndjson beside it")
     batch.add_argument("--token-file", help="file of the token (default: PAYOUT_TOKEN)")
     batch.set_defaults(run=pay_file)
+
+    check = commands.add_parser("verify", help="verify an export of the audit log, offline")
+    check.add_argument("file", help="what GET /audit/export gave")
+    check.add_argument(
+        "--head",
+        type=_head,
+        action="append",
+        default=[],
+        metavar="NUMBER:HASH",
+        help="a published head (12 or more digits of the hash) that the file must hold; repeatable",
+    )
+    check.set_defaults(run=verify)
     return parser
 
 
@@ -140,6 +156,8 @@ def _run_server(settings: "Settings") -> None:
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
+    from api.connection import Connection
+
     env = settings.environment
     config = uvicorn.Config(
         f"{Path(__file__).stem}:{application.__name__}",
@@ -147,6 +165,8 @@ def _run_server(settings: "Settings") -> None:
         host=env.service_host,
         port=env.service_port,
         workers=env.workers,
+        http=Connection,
+        forwarded_allow_ips=env.forwarded_allow_ips,
         timeout_keep_alive=env.timeout,
         timeout_graceful_shutdown=env.timeout,
         access_log=False,  # the edge writes its own, with request ids
@@ -276,13 +296,20 @@ def _read_key() -> str:
 
 
 def print_token(options: argparse.Namespace) -> int:
-    """Print a token signed with JWT_SECRET_KEY."""
+    """Print a token that the service takes."""
     import jwt
 
     from config import EXIT_CONFIG, StartupError, load_security_policies, load_variables
+    from settings.keys import key_ring
 
-    key = load_variables(os.environ, "JWT_SECRET_KEY").jwt_secret_key.get_secret_value()
+    env = load_variables(os.environ, "JWT_SECRET_KEY", "JWT_KEY_ID", "JWT_OTHER_SECRET_KEYS")
     policies = load_security_policies(os.environ)
+    algorithms = policies.jwt.algorithms
+    keys = key_ring(env.jwt_secret_key, env.jwt_key_id, env.jwt_other_secret_keys, (), algorithms)
+    kid = env.jwt_key_id if options.kid is None else options.kid
+    if kid not in keys:
+        known = ", ".join(sorted(filter(None, keys))) or "none"
+        raise StartupError(f"--kid must name an active secret: {known}", EXIT_CONFIG)
     roles = [role.value for role in policies.roles]
     if options.role not in roles:
         raise StartupError(f"--role must be one of {', '.join(roles)}", EXIT_CONFIG)
@@ -290,18 +317,37 @@ def print_token(options: argparse.Namespace) -> int:
         raise StartupError(
             f"--hours must be above 0 and at most {policies.jwt.max_token_hours:g}", EXIT_CONFIG
         )
-    now = datetime.now(UTC)
+    claims = _claims(options) | {"iss": policies.jwt.issuer, "aud": policies.jwt.audience}
+    headers = {"kid": kid} if kid else None
+    said = {name: value for name, value in claims.items() if value not in (None, "")}
+    print(jwt.encode(said, keys[kid].key, algorithm=algorithms[0], headers=headers))
+    return 0
+
+
+def _claims(options: argparse.Namespace) -> dict[str, object]:
+    """What the token says. Raises StartupError for what the service would refuse."""
+    from pydantic import ValidationError
+
+    from api.verify import Claims
+    from config import EXIT_CONFIG, StartupError
+
+    now = int(time.time())
     claims = {
         "sub": options.sub,
         "role": options.role,
+        "tenant": options.tenant,
+        "node_id": options.node_id,
         "iat": now,
-        "exp": now + timedelta(hours=options.hours),
+        "exp": now + round(options.hours * 3600),
         "jti": uuid.uuid4().hex,
     }
-    if options.node_id:
-        claims["node_id"] = options.node_id
-    print(jwt.encode(claims, key, algorithm=policies.jwt.algorithms[0]))
-    return 0
+    try:
+        Claims.model_validate(claims)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise StartupError(f"--{option} is not taken: {first['msg']}", EXIT_CONFIG) from None
+    return claims
 
 
 def pay_file(options: argparse.Namespace) -> int:
@@ -362,6 +408,34 @@ def _subject_of(token: str) -> str:
         return str(jwt.decode(token, options={"verify_signature": False})["sub"])
     except (jwt.PyJWTError, KeyError, ValueError):
         raise StartupError("PAYOUT_TOKEN is not a token with a subject", EXIT_CONFIG) from None
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Say whether an export of the audit log is whole; 1 and the first fault if it is not."""
+    from config import EXIT_DATA, StartupError
+    from services.audit_export import BadExportError, verify_export
+
+    try:
+        # Only a line feed ends a line here: text within one may hold other separators.
+        with Path(options.file).open(encoding="utf-8", newline="\n") as lines:
+            start, verdict = verify_export(lines, options.head)
+    except (OSError, UnicodeDecodeError, BadExportError) as error:
+        raise StartupError(f"{options.file}: {error}", EXIT_DATA) from None
+    if (fault := verdict.fault) is not None:
+        print(f"entry {fault.number} ({fault.kind}): {fault.message}")
+        return 1
+    last = verdict.head
+    print(f"entries {start.number + 1} to {last.number} are whole; head {last.number}:{last.hash}")
+    return 0
+
+
+def _head(text: str) -> "Head":
+    from models.audit import Head
+
+    found = re.fullmatch("([0-9]{1,16}):([0-9a-f]{12,64})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError("it is no NUMBER:HASH, with 12 to 64 hex digits")
+    return Head(int(found[1]), found[2])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,18 +20,32 @@ from redis.asyncio import Redis
 
 from adapters.files.high_water import JsonHighWaterFile
 from adapters.files.statements import NdjsonStatements
+from adapters.memory.throttle import LocalThrottle
 from adapters.metrics import MetricsObserver
 from adapters.mongo.breaker import mongo_breaker
 from adapters.mongo.client import Client as MongoClient
 from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
+from adapters.mongo.tokens import RevokedTokens
 from adapters.redis.client import open_client as open_redis
 from adapters.redis.signals import RedisLocks, RedisWakeups
+from adapters.redis.throttle import RedisThrottle
+from adapters.redis.tokens import CachedRevocations
 from adapters.signer.local import LocalSigner, SignerError, load_signer
 from adapters.tron.client import ChainSettings, TronChain
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.endpoint import Endpoint, EndpointSettings
 from api.app import build_app
+from api.status import (
+    AuditLogView,
+    ClosedView,
+    CursorView,
+    EndpointView,
+    LeaseView,
+    LoopView,
+    StatusView,
+)
+from api.views import GateView, PauseView
 from config import (
     EXIT_CONFIG,
     EXIT_DEPENDENCY_DOWN,
@@ -42,28 +56,34 @@ from config import (
     StartupError,
     load_settings,
 )
-from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.pause import Activity, is_pause
+from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
 from ports.folders import FolderError
 from ports.observer import Observer
 from ports.signals import Locks, Wakeups
 from ports.store import PayoutStore, StoreError, UnfitStoreError
-from services.assembly import Policies, Ports, Services, assemble
+from ports.throttle import Throttle
+from services.assembly import Policies, Ports, Services, Store, assemble
+from services.audit import Audit
 from services.chain_identity import bind_database
-from services.dispatch import Dispatcher
-from services.high_water import HighWater, recognise
+from services.control import Control
+from services.high_water import HighWater, recognise, recognise_log
 from services.ids import payout_id
+from services.pauses import described, pauses_in
 from services.payout_router import PayoutRouter
 from services.statements import Statements
+from services.tokens import Tokens
 from utils.circuit_breaker import BreakerState, CircuitBreaker
 from utils.connection_pool import ConnectionPool
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
-from utils.logging_config import configure_logging, register_secret
+from utils.logging_config import configure_logging, redact, register_secret
 from utils.metrics import Metrics
 from utils.rate_limiter import RateLimiter
 from workers.dispatcher import dispatch_loop
 from workers.folders import high_water_loop, statements_loop
 from workers.housekeeper import housekeeping_loop
 from workers.loop import Loop
+from workers.sequencer import archive_loop, head_loop, sequence_loop
 from workers.settler import review_loop, settle_loop
 
 log = structlog.get_logger(__name__)
@@ -79,6 +99,7 @@ HIGH_WATER_SECONDS = 10.0
 CACHE_SECONDS = 600.0
 """Chain parameters change by a vote, and then at a maintenance block, every 6 hours."""
 
+DAY_SECONDS = 86_400.0
 PING_SECONDS = 2.0
 PREFLIGHT_PAUSE_SECONDS = 0.5
 
@@ -95,34 +116,72 @@ class Container:
     chain: TronChain
     store: PayoutStore
     wallet: str
+    throttle: Throttle
     loops: Sequence[Loop]
     started_at: float
 
-    async def status(self) -> dict[str, Any]:
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+        return self.services.audit
+
+    @property
+    def tokens(self) -> Tokens:
+        """Revoked tokens."""
+        return self.services.tokens
+
+    @property
+    def control(self) -> Control:
+        """Gates and pauses."""
+        return self.services.control
+
+    async def status(self) -> StatusView:
         """How the service stands, for people."""
-        cursor = await self.store.cursor()
-        closed = self.services.dispatcher.closed
-        return {
-            "service": SERVICE_NAME,
-            "version": VERSION,
-            "network": self.settings.environment.tron_network,
-            "wallet": self.wallet,
-            "uptime_seconds": round(time.monotonic() - self.started_at, 1),
-            "cursor": None
-            if cursor is None
-            else {"block": cursor.block.number, "time_ms": cursor.block.time_ms},
-            "fees_burned_today_sun": 0 if cursor is None else cursor.fees.burned_sun,
-            "newest_block_seen": self.services.settlement.newest_seen(),
-            "dispatch_closed_by": [{"name": one.name, "reason": one.reason} for one in closed],
-            "loops": [
-                {"name": loop.name, "turns": loop.turns, "problem": loop.problem}
-                for loop in self.loops
+        standing = await self.store.standing()
+        backlog = await self.store.backlog()
+        oldest, now = backlog.oldest_pending_at, await self.store.now()
+        cursor, newest = standing.cursor, self.services.settlement.newest_seen()
+        pauses = pauses_in(standing.gates)
+        paused = {pause.gate for pause in pauses}
+        return StatusView(
+            service=SERVICE_NAME,
+            version=VERSION,
+            network=self.settings.environment.tron_network,
+            wallet=self.wallet,
+            uptime_seconds=round(time.monotonic() - self.started_at, 1),
+            cursor=cursor and CursorView.of(cursor, newest),
+            newest_block_seen=newest,
+            dispatch_closed_by=[
+                ClosedView(name=closed.name, reason=closed.reason)
+                for closed in self.services.dispatcher.closed
             ],
-            "endpoints": [
-                {"name": s.name, "usable": s.usable, "detail": s.detail, "breaker": s.breaker}
+            pauses=[PauseView.of(pause, gate) for pause, gate in pauses.items()],
+            gates=[GateView.of(gate) for gate in standing.gates if gate.name not in paused],
+            open_unexplained=standing.open_unexplained,
+            leases=[LeaseView.of(leased) for leased in backlog.leases],
+            oldest_pending_seconds=oldest and (now - oldest).total_seconds(),
+            audit=AuditLogView.of(await self.audit.standing()),
+            loops=[_loop_view(loop, asyncio.get_running_loop().time()) for loop in self.loops],
+            endpoints=[
+                EndpointView(
+                    name=s.name, usable=s.usable, detail=redact(s.detail), breaker=s.breaker
+                )
                 for s in self.chain.states()
             ],
-        }
+        )
+
+
+def _loop_view(loop: Loop, now: float) -> LoopView:
+    def age(moment: float | None) -> float | None:
+        return None if moment is None else round(now - moment, 1)
+
+    return LoopView(
+        name=loop.name,
+        turns=loop.turns,
+        problem=redact(loop.problem),
+        succeeded_seconds_ago=age(loop.succeeded_at),
+        failed_seconds_ago=age(loop.failed_at),
+    )
 
 
 async def preflight(settings: Settings) -> None:
@@ -142,7 +201,7 @@ async def preflight(settings: Settings) -> None:
             await asyncio.sleep(PREFLIGHT_PAUSE_SECONDS)
 
 
-async def _unprepared(settings: Settings, store: PayoutStore, wallet: str) -> str:
+async def _unprepared(settings: Settings, store: Store, wallet: str) -> str:
     """Why the database can't be used yet; empty once it is prepared. Raises StartupError."""
     try:
         # Given up long before the driver stops looking for a primary.
@@ -152,7 +211,9 @@ async def _unprepared(settings: Settings, store: PayoutStore, wallet: str) -> st
         if settings.genesis_id is not None:
             await bind_database(store, settings.genesis_id)
         if (folder := settings.environment.payment_systems_dir) is not None:
-            await recognise(store, JsonHighWaterFile(folder), wallet, settings.genesis_id)
+            file = JsonHighWaterFile(folder)
+            await recognise(store, file, wallet, settings.genesis_id)
+            await recognise_log(store, file)
     except TimeoutError:
         return f"no primary answered within {PING_SECONDS:g} s"
     except (UnfitStoreError, FolderError) as error:
@@ -298,7 +359,8 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
     mongo, redis = mongo_pool(settings), redis_pool(settings)
     async with AsyncExitStack() as stack:
         breaker = mongo_breaker(settings.retry.breakers.mongodb, breaker_watch(observer))
-        store = MongoPayoutStore(majority_database(await stack.enter_async_context(mongo)), breaker)
+        database = majority_database(await stack.enter_async_context(mongo))
+        store = MongoPayoutStore(database, breaker)
         redis_client = await stack.enter_async_context(redis)
         chain = tron_chain(settings, await stack.enter_async_context(http_pool(settings)), observer)
         wakeups = RedisWakeups(
@@ -315,6 +377,9 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
             signer=signer,
             wakeups=wakeups,
             observer=observer,
+            revocations=CachedRevocations(
+                RevokedTokens(database, breaker), redis_client, f"{SERVICE_NAME}:revoked:"
+            ),
             replica=replica_name(),
             new_id=payout_id,
             new_token=lambda: uuid.uuid4().hex,
@@ -328,14 +393,13 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
         yield Container(
             settings=settings,
             metrics=metrics,
-            health=HealthRegistry(
-                health_checks((mongo, redis), chain, services.dispatcher, loops, observer)
-            ),
+            health=HealthRegistry(health_checks((mongo, redis), chain, services, loops, observer)),
             router=services.router,
             services=services,
             chain=chain,
             store=store,
             wallet=signer.address,
+            throttle=RedisThrottle(redis_client, f"{SERVICE_NAME}:rate:", LocalThrottle()),
             loops=loops,
             started_at=time.monotonic(),
         )
@@ -351,16 +415,19 @@ def loops_of(
         settle_loop(settlement, identity, locks, config.settle.poll_seconds),
         review_loop(settlement, identity, locks, config.settle.review_seconds),
         housekeeping_loop(services.housekeeping, HOUSEKEEPING_SECONDS),
+        sequence_loop(services.sequencer, locks, config.audit.poll_seconds),
+        archive_loop(services.sequencer, locks),
+        head_loop(services.audit_head),
     )
 
 
 def folder_loops(
-    settings: Settings, services: Services, store: PayoutStore, wallet: str
+    settings: Settings, services: Services, store: Store, wallet: str
 ) -> Iterator[Loop]:
     """The loops that keep files, for the folders that there are."""
     env = settings.environment
     if env.payment_systems_dir is not None:
-        mark = HighWater(store, JsonHighWaterFile(env.payment_systems_dir), wallet)
+        mark = HighWater(store, store, JsonHighWaterFile(env.payment_systems_dir), wallet)
         yield high_water_loop(mark, services.identity, HIGH_WATER_SECONDS)
     if env.payouts_dir is not None:
         statements = Statements(store, NdjsonStatements(env.payouts_dir))
@@ -399,6 +466,10 @@ def policies_of(settings: Settings) -> Policies:
             resend_after_seconds=config.settle.resend_after_seconds,
             unsent_after_seconds=config.settle.unsent_after_seconds,
         ),
+        audit=AuditPolicy(
+            group_size=config.audit.group_size,
+            retention_seconds=config.audit.retention_days * DAY_SECONDS,
+        ),
         head_stale_seconds=config.attempt.head_stale_seconds,
         saving=settings.retry.retries.mongodb,
         quarantine=settings.environment.quarantine,
@@ -409,16 +480,17 @@ def policies_of(settings: Settings) -> Policies:
 def health_checks(
     pools: Sequence[ConnectionPool[Any]],
     chain: TronChain,
-    dispatcher: Dispatcher,
+    services: Services,
     loops: Sequence[Loop],
     observer: Observer,
 ) -> Sequence[HealthCheck]:
     """What /health asks: only without MongoDB no payout can be taken or kept."""
 
-    def reported(name: str, problem: str, fine: str) -> CheckResult:
+    def reported(
+        name: str, problem: str, fine: str, bad: HealthStatus = HealthStatus.UNHEALTHY
+    ) -> CheckResult:
         observer.gauge("payout_component_health", 0 if problem else 1, component=name)
-        status = HealthStatus.UNHEALTHY if problem else HealthStatus.HEALTHY
-        return CheckResult(status, problem or fine)
+        return CheckResult(bad if problem else HealthStatus.HEALTHY, problem or fine)
 
     def pool_check(pool: ConnectionPool[Any]) -> HealthCheck:
         async def run() -> CheckResult:
@@ -435,14 +507,27 @@ def health_checks(
         stuck = [f"{loop.name}: {loop.problem}" for loop in loops if loop.problem]
         return reported("loops", "; ".join(stuck), "all turn")
 
-    async def open_for_dispatch() -> CheckResult:
-        return reported("dispatch", "; ".join(c.reason for c in dispatcher.closed), "open")
+    def open_for(what: Activity, others: Callable[[], Sequence[str]]) -> HealthCheck:
+        """A check of what people may pause; that is read anew, as no loop must have seen it."""
+
+        async def run() -> CheckResult:
+            pauses = await services.control.pauses()
+            paused = [described(one, gate) for one, gate in pauses.items() if one.what is what]
+            reasons = "; ".join((*paused, *others()))
+            return reported(what, reasons, "open", bad=HealthStatus.DEGRADED)
+
+        return HealthCheck(what, run, critical=False)
+
+    def otherwise_closed() -> Sequence[str]:
+        closed = services.dispatcher.closed
+        return [one.reason for one in closed if not is_pause(one.name)]
 
     return (
         *(pool_check(pool) for pool in pools),
         HealthCheck("tron", endpoints, critical=False),
         HealthCheck("loops", turning, critical=False),
-        HealthCheck("dispatch", open_for_dispatch, critical=False),
+        open_for(Activity.DISPATCH, otherwise_closed),
+        open_for(Activity.INTAKE, tuple),
     )
 
 
@@ -479,7 +564,7 @@ async def run_worker(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+async def lifespan(application: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     """Open everything for one serving process, run the loops, and close in reverse."""
     if os.environ.get("SERVICE_NAME") != SERVICE_NAME:
         raise RuntimeError(
@@ -494,7 +579,8 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         application.state.container = container
         async with running(container):
             log.info("serving", wallet=container.wallet, network=env.tron_network)
-            yield
+            # For what has no request yet: api/connection.py.
+            yield {"app": application}
 
 
 def _describe(container: Container) -> None:

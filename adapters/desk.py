@@ -1,5 +1,7 @@
 """The running service over HTTP, for a command that asks it for payouts."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -15,28 +17,52 @@ _OF_PAYOUT: Final = ("payout_id", "status", "recipient_address", "amount", "curr
 _OF_PROBLEM: Final = ("code", "detail", "retryable")
 
 
-class HttpDesk:
-    """ports.batches.Desk over a client that has the service's base URL and the token."""
+class _TooOftenError(Exception):
+    """The token may not create so many payouts; `seconds` until the next one."""
 
-    def __init__(self, client: httpx.AsyncClient, policy: RetryPolicy) -> None:
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class HttpDesk:
+    """ports.batches.Desk over a client that has the service's base URL and the token.
+
+    A service that is asked too often (P004) is asked again when it says so, however often.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        policy: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._client = client
         self._policy = policy
+        self._sleep = sleep
 
     async def create(self, body: Line, key: str) -> Answer:
-        return await retry(
-            lambda: self._ask(body, key),
-            self._policy,
-            retry_on=(DeskUnavailableError,),
-            name="payout router",
-        )
+        while True:
+            try:
+                return await retry(
+                    lambda: self._ask(body, key),
+                    self._policy,
+                    retry_on=(DeskUnavailableError,),
+                    name="payout router",
+                )
+            except _TooOftenError as refusal:
+                await self._sleep(refusal.seconds)
 
     async def _ask(self, body: Line, key: str) -> Answer:
         headers = {"Idempotency-Key": key}
         try:
             answer = await self._client.post("/payouts", json=body, headers=headers)
-            return _read(answer.status_code, answer.json())
+            said = answer.json()
+            if said.get("code") == "P004":
+                raise _TooOftenError(int(answer.headers["Retry-After"]))
+            return _read(answer.status_code, said)
         # Something between us and the service may answer in its place.
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeskUnavailableError(f"no answer to be understood: {error!r}") from error
 
 

@@ -7,14 +7,22 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Lifespan
 
-from api import gates, payouts, system, unexplained
+from api import admin, audit, gates, payouts, system, tokens, unexplained
+from api.document import PLACEHOLDER, complete
 from api.middleware import MIDDLEWARE
-from api.problems import HANDLED, handle, use_problem_media_type
+from api.problems import HANDLED, handle
 from config import SERVICE_NAME, VERSION
 
 ALIAS_PREFIX: Final = "/api/v1/tron"
 
-ALIASED: Final = (payouts.router, unexplained.router, gates.router)
+ALIASED: Final = (
+    payouts.router,
+    unexplained.router,
+    gates.router,
+    admin.router,
+    tokens.router,
+    audit.router,
+)
 ROUTERS: Final = (*ALIASED, system.router)
 
 _DESCRIPTION: Final = f"""
@@ -24,14 +32,18 @@ Pays USDT (TRC20) and TRX on TRON, each payout exactly once.
 - Errors are problem documents (RFC 9457); `code` says what went wrong, `retryable` whether the
   same request can succeed later, `errors` names every field at fault.
 - Send an `Idempotency-Key` with every create, and repeat the request when an answer is lost.
-- Every path below `/payouts`, `/unexplained` and `/gates` answers under `{ALIAS_PREFIX}` as well.
+- Every path below `/payouts`, `/unexplained`, `/gates`, `/admin` and `/audit` answers under
+  `{ALIAS_PREFIX}` as well.
 """
 
 _TAGS: Final = [
     {"name": "payouts", "description": "Create payouts and follow them."},
     {"name": "unexplained", "description": "Transfers of the hot wallet that no payout knows."},
     {"name": "gates", "description": "Why dispatch is closed, and opening it again."},
-    {"name": "system", "description": "Health, status and metrics of the service."},
+    {"name": "admin", "description": "Stopping and going on, and how the service stands."},
+    {"name": "tokens", "description": "Revoking tokens."},
+    {"name": "audit", "description": "Who did what and when, as a chain of hashes."},
+    {"name": "system", "description": "Health and metrics of the service."},
 ]
 
 
@@ -41,7 +53,7 @@ class Edge(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if self.openapi_schema is None:
-            use_problem_media_type(super().openapi())
+            complete(super().openapi(), self.routes)
         return super().openapi()
 
 
@@ -63,7 +75,7 @@ def build_app(lifespan: Lifespan[FastAPI]) -> Edge:
     )
     app.state.methods = _methods()
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=PLACEHOLDER)
     for router in ALIASED:
         app.include_router(router, prefix=ALIAS_PREFIX, include_in_schema=False)
     return app

@@ -1,11 +1,16 @@
 """What a request finds on `app.state.container`: everything that the composition root opened."""
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from api.status import StatusView
 from config import Settings
+from ports.throttle import Throttle
+from services.audit import Audit
+from services.control import Control
 from services.payout_router import PayoutRouter
+from services.tokens import Tokens
 from utils.health_check import HealthRegistry
 from utils.metrics import Metrics
 
@@ -18,6 +23,18 @@ class Container(Protocol):
         """The use cases."""
 
     @property
+    def control(self) -> Control:
+        """Gates and pauses."""
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """Revoked tokens."""
+
+    @property
     def settings(self) -> Settings:
         """What the service was told."""
 
@@ -26,11 +43,15 @@ class Container(Protocol):
         """The checks behind /health."""
 
     @property
+    def throttle(self) -> Throttle:
+        """Who asks too often."""
+
+    @property
     def metrics(self) -> Metrics:
         """The families behind /metrics."""
 
-    async def status(self) -> dict[str, Any]:
-        """How the service stands, for people: JSON values only, no secrets."""
+    async def status(self) -> StatusView:
+        """How the service stands, for people, without secrets."""
 
 
 async def container(request: Request) -> Container:

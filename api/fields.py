@@ -8,11 +8,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final, LiteralString, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from models.address import address_bytes
 from models.money import Currency, parse_amount
+from models.pause import Activity
 from models.payout import PayoutReason, PayoutStatus, Resolution
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -78,33 +88,63 @@ def _moment(value: object) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def _plain(value: str) -> str:
-    if _UNPRINTABLE.search(value):
-        raise fault("P003", "must not contain control characters")
-    return value
+class _Plain:
+    """Marks a string that must not contain control characters, in the OpenAPI document as well."""
+
+    def __get_pydantic_core_schema__(
+        self, source: type[str], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) | {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+
+    def _check(self, value: str) -> str:
+        if _UNPRINTABLE.search(value):
+            raise fault("P003", "must not contain control characters")
+        return value
 
 
-_PLAIN: Final = AfterValidator(_plain)
+_PLAIN: Final = _Plain()
 
 Amount = Annotated[
     int,
     BeforeValidator(_amount),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,13}(\.[0-9]{1,6})?$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^(0|[1-9][0-9]{0,12})(\.[0-9]{1,6})?$"}),
 ]
-Address = Annotated[str, BeforeValidator(_address)]
+Address = Annotated[
+    str,
+    BeforeValidator(_address),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^T[1-9A-HJ-NP-Za-km-z]{33}$",
+            "examples": ["TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"],
+        }
+    ),
+]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 AnyCurrency = Annotated[Currency, _one_of(Currency, "P106")]
 AnyReason = Annotated[PayoutReason, _one_of(PayoutReason, "P108")]
 AnyStatus = Annotated[PayoutStatus, _one_of(PayoutStatus)]
 AnyResolution = Annotated[Resolution, _one_of(Resolution)]
+AnyActivity = Annotated[Activity, _one_of(Activity)]
 IdempotencyKey = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
 Txid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 Name = Annotated[str, Field(min_length=1, max_length=128), _PLAIN]
 """An identifier that a client chose."""
 
+Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Remark = Annotated[str, Field(max_length=500), _PLAIN]
 """A sentence for people."""
 
 RequiredRemark = Annotated[str, Field(min_length=1, max_length=500), _PLAIN]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64), _PLAIN]
 MetadataValue = Annotated[str, Field(max_length=256), _PLAIN]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue],
+    # In the document the rule for keys is one for the keys that fit: without this, all others pass.
+    Field(max_length=20, json_schema_extra={"additionalProperties": False}),
+]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from api.faults import field_problem
 from api.schemas import CreatePayout
 from models.errors import PayoutError
 from models.limits import Limits, check_amount
@@ -31,7 +32,7 @@ class OrderForm:
         try:
             order = CreatePayout.model_validate_json(json.dumps(body))
         except ValidationError as error:
-            raise ValueError(*(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+            raise ValueError(*_told(error)) from None
         if (limits := self._limits.get(order.currency)) is None:
             raise ValueError(f"currency: {order.currency} is not paid here")
         try:
@@ -39,3 +40,8 @@ class OrderForm:
         except PayoutError as error:
             raise ValueError(f"amount: {error.message}") from None
         return body, order.fingerprint
+
+
+def _told(error: ValidationError) -> list[str]:
+    found = [field_problem({**fault, "loc": ("row", *fault["loc"])}) for fault in error.errors()]
+    return [f"{problem.field}: {problem.message}" for problem in found]

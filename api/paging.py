@@ -6,28 +6,39 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from api.container import Container
 from api.fields import fault
 from models.errors import FieldProblem, InvalidRequest
+from settings.router import ApiConfig
 
 
-def encode_cursor(payout_id: str) -> str:
-    """The opaque cursor of the page that begins after a payout."""
-    return base64.urlsafe_b64encode(payout_id.encode()).decode()
+def encode_cursor(last: str) -> str:
+    """The opaque cursor of the page that begins after the payout id or other key `last`."""
+    return base64.urlsafe_b64encode(last.encode()).decode()
 
 
-def _decode_cursor(value: str) -> str:
-    try:
-        payout_id = base64.b64decode(value, altchars=b"-_", validate=True).decode()
-        if not re.fullmatch(r"payout_[0-9a-f]{32}", payout_id):
-            raise ValueError
-    except ValueError:
-        raise fault("P003", "is not a cursor that this service gave") from None
-    return payout_id
+def _cursor(pattern: str) -> AfterValidator:
+    """Reads the cursor of a key that fits the pattern."""
+
+    def decode(value: str) -> str:
+        try:
+            last = base64.b64decode(value, altchars=b"-_", validate=True).decode()
+            if not re.fullmatch(pattern, last):
+                raise ValueError
+        except ValueError:
+            raise fault("P003", "is not a cursor that this service gave") from None
+        return last
+
+    return AfterValidator(decode)
 
 
-Cursor = Annotated[str, AfterValidator(_decode_cursor)]
+Cursor = Annotated[str, _cursor(r"payout_[0-9a-f]{32}")]
 """The payout id that a cursor holds."""
+
+RevocationCursor = Annotated[str, _cursor(r"(?:token|subject):.{1,256}")]
+"""The key of a revocation that a cursor holds."""
+
+EntryCursor = Annotated[str, _cursor(r"[1-9][0-9]{0,15}")]
+"""The number of an audit entry that a cursor holds, as text."""
 
 PageSize = Annotated[
     Annotated[int, Field(ge=1, strict=False)] | None,
@@ -35,9 +46,8 @@ PageSize = Annotated[
 ]
 
 
-def page_size(parts: Container, wanted: int | None) -> int:
+def page_size(sizes: ApiConfig, wanted: int | None) -> int:
     """How many items a page holds. Raises InvalidRequest above the settings' maximum."""
-    sizes = parts.settings.router.api
     if wanted is None:
         return sizes.default_page_size
     if wanted > sizes.max_page_size:

@@ -4,18 +4,17 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 
-from api.auth import allowed
+from api.auth import Access
 from api.body import JsonRoute
 from api.container import Container, Parts
 from api.fields import IdempotencyKey
 from api.paging import page_size
-from api.problems import documented
+from api.problems import documented, shown_header
 from api.schemas import CancelPayout, CreatePayout, ListPayouts, ResolvePayout
 from api.views import PayoutPage, PayoutView, Totals, TotalView
 from models.caller import Caller
 from models.errors import PayoutError
 from models.payout import Payout
-from settings.security import Permission
 
 router: Final = APIRouter(prefix="/payouts", tags=["payouts"], route_class=JsonRoute)
 
@@ -28,21 +27,22 @@ def _view(parts: Container, payout: Payout) -> PayoutView:
     "",
     summary="Create a payout",
     status_code=status.HTTP_201_CREATED,
-    response_description="Accepted and kept; `Location` is where to look at it",
+    response_description="Accepted and kept",
     responses={
         200: {
             "model": PayoutView,
-            "description": "The payout that this Idempotency-Key made before; "
-            "`Idempotency-Replayed` is `true`",
+            "description": "The payout that this Idempotency-Key made before",
+            "headers": shown_header("Idempotency-Replayed", "`true`."),
         },
-        **documented(400, 401, 403, 409, 410, 413, 415, 422, 429, 500, 503),
+        201: {"headers": shown_header("Location", "The path of the payout.")},
+        **documented(409, 410, 422),
     },
 )
 async def create(
     request: Request,
     response: Response,
     parts: Parts,
-    caller: Annotated[Caller, Depends(allowed(Permission.CREATE))],
+    caller: Annotated[Caller, Depends(Access("payout:create"))],
     body: CreatePayout,
     idempotency_key: Annotated[
         IdempotencyKey | None,
@@ -69,19 +69,25 @@ async def create(
     return _view(parts, created.payout)
 
 
-@router.get("", summary="List payouts", responses=documented(400, 401, 403, 500, 503))
+@router.get(
+    "",
+    summary="List payouts",
+    responses={
+        200: {"headers": shown_header("Link", "The next page, where there is one.", required=False)}
+    },
+)
 async def list_payouts(
     request: Request,
     response: Response,
     parts: Parts,
-    caller: Annotated[Caller, Depends(allowed(Permission.LIST))],
+    caller: Annotated[Caller, Depends(Access("payout:list"))],
     filters: Annotated[ListPayouts, Query()],
 ) -> PayoutPage:
     """The caller's payouts, newest first, filtered, a page at a time.
 
     `next_cursor`, and a `Link` header with rel="next", lead to the page after this one.
     """
-    limit = page_size(parts, filters.limit)
+    limit = page_size(parts.settings.router.api, filters.limit)
     payouts = await parts.router.list(caller, filters.to_query(), limit + 1)
     page = PayoutPage.of([_view(parts, payout) for payout in payouts], limit)
     if page.next_cursor is not None:
@@ -90,21 +96,17 @@ async def list_payouts(
     return page
 
 
-@router.get("/stats", summary="Count payouts", responses=documented(401, 403, 500, 503))
-async def stats(
-    parts: Parts, caller: Annotated[Caller, Depends(allowed(Permission.STATS))]
-) -> Totals:
+@router.get("/stats", summary="Count payouts")
+async def stats(parts: Parts, caller: Annotated[Caller, Depends(Access("payout:stats"))]) -> Totals:
     """How many payouts are in each status, by currency, and what they add up to."""
     totals = await parts.router.stats(caller)
     return Totals(items=[TotalView.of(total) for total in totals])
 
 
-@router.get(
-    "/{payout_id}", summary="Look at a payout", responses=documented(401, 403, 404, 500, 503)
-)
+@router.get("/{payout_id}", summary="Look at a payout", responses=documented(404))
 async def get(
     parts: Parts,
-    caller: Annotated[Caller, Depends(allowed(Permission.VIEW))],
+    caller: Annotated[Caller, Depends(Access("payout:view"))],
     payout_id: str,
 ) -> PayoutView:
     """One payout. One that is not the caller's does not exist (404)."""
@@ -114,11 +116,11 @@ async def get(
 @router.post(
     "/{payout_id}/cancel",
     summary="Cancel a payout",
-    responses=documented(400, 401, 403, 404, 409, 413, 415, 500, 503),
+    responses=documented(404, 409),
 )
 async def cancel(
     parts: Parts,
-    caller: Annotated[Caller, Depends(allowed(Permission.CANCEL))],
+    caller: Annotated[Caller, Depends(Access("payout:cancel"))],
     payout_id: str,
     body: CancelPayout | None = None,
 ) -> PayoutView:
@@ -130,11 +132,11 @@ async def cancel(
 @router.post(
     "/{payout_id}/resolve",
     summary="Decide about a payout that needs review",
-    responses=documented(400, 401, 403, 404, 409, 413, 415, 500, 503),
+    responses=documented(404, 409),
 )
 async def resolve(
     parts: Parts,
-    caller: Annotated[Caller, Depends(allowed(Permission.RESOLVE))],
+    caller: Annotated[Caller, Depends(Access("payout:resolve"))],
     payout_id: str,
     body: ResolvePayout,
 ) -> PayoutView:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.fields import shown
+from api.faults import field_problem
 from config import SERVICE_NAME, ErrorCode
 from models.errors import FieldProblem, InvalidRequest, PayoutError
 from ports.chain import ChainUnavailableError
@@ -110,6 +110,9 @@ _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 
 
 def _headers(request: Request, status: int, error: PayoutError) -> Mapping[str, str]:
+    wait = error.extra.get("retry_after_seconds")
+    if wait is not None:
+        return {"Retry-After": str(wait)}
     resets_at = error.extra.get("resets_at")
     if resets_at is not None:
         moment = datetime.fromisoformat(resets_at)
@@ -145,7 +148,6 @@ _OF_STATUS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("P003", "the request cannot be read"),
     404: ("P010", "there is nothing at this path"),
     405: ("P011", "this path does not know this method"),
-    413: ("P008", "the request body is too large"),
 }
 
 
@@ -154,7 +156,7 @@ def _refusal(error: Exception) -> PayoutError:
         case PayoutError():
             return error
         case RequestValidationError():
-            return InvalidRequest([_field_problem(fault) for fault in error.errors()])
+            return InvalidRequest([field_problem(fault) for fault in error.errors()])
         case HTTPException():
             return PayoutError(*_OF_STATUS[error.status_code])
         case ClientDisconnect():
@@ -167,44 +169,18 @@ def _refusal(error: Exception) -> PayoutError:
             )
 
 
-_MESSAGES: Final[Mapping[str, str]] = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field of this request",
-    "model_attributes_type": "must be a JSON object",
-    "string_unicode": "must not contain half a surrogate pair",
-}
-
-
-def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
-    """One of pydantic's errors; the type of an error of our own is its P-code."""
-    kind: str = error["type"]
-    if kind == "json_invalid":
-        return FieldProblem("body", f"is not valid JSON: {error['ctx']['error']}")
-    source, *path = error["loc"]
-    return FieldProblem(
-        field=".".join(shown(str(part), 64) for part in path) or source,
-        message=_MESSAGES.get(kind, error["msg"]),
-        code=kind if kind.startswith("P") else "P003",
-    )
-
-
 # ---- in the OpenAPI document ----
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can answer with problems of these statuses."""
-    known: dict[int | str, dict[str, Any]] = {
+    """The `responses` of a route that can answer with problems of these statuses; those that
+    many routes have in common are added by api/document.py."""
+    return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
     }
-    return known | {"default": {"model": Problem, "description": "Any other problem"}}
 
 
-def use_problem_media_type(document: dict[str, Any]) -> None:
-    """Give problems in an OpenAPI document the media type that they have; FastAPI cannot."""
-    reference = {"$ref": "#/components/schemas/Problem"}
-    for path in document["paths"].values():
-        for operation in path.values():
-            for response in operation["responses"].values():
-                content = response.get("content", {})
-                if any(media.get("schema") == reference for media in content.values()):
-                    response["content"] = {MEDIA_TYPE: {"schema": reference}}
+def shown_header(name: str, description: str, *, required: bool = True) -> dict[str, Any]:
+    """The `headers` of a response that has this one besides those of every response."""
+    schema = {"type": "string"}
+    return {name: {"description": description, "required": required, "schema": schema}}

@@ -2,27 +2,40 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from api.fields import (
     Address,
     Amount,
+    AnyActivity,
     AnyCurrency,
     AnyReason,
     AnyResolution,
     AnyStatus,
-    MetadataKey,
-    MetadataValue,
+    Metadata,
     Moment,
     Name,
     Remark,
     RequiredRemark,
+    Tenant,
     Txid,
+    fault,
 )
-from api.paging import Cursor, PageSize
+from api.paging import Cursor, PageSize, RevocationCursor
+from models.pause import Pause
 from models.payout import NewPayout, Order
+from models.token import Target
 from ports.store import PayoutQuery
 
 
@@ -30,20 +43,20 @@ class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+def _examples(*bodies: Mapping[str, JsonValue]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [dict(body) for body in bodies]})
+
+
 class CreatePayout(_Request):
     """A payout to make. Money is a decimal string, never a JSON number."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "recipient_address": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
-                    "amount": "12.50",
-                    "currency": "USDT",
-                    "reason": "uptime_reward",
-                    "reference": "march-0042",
-                }
-            ]
+    model_config = _examples(
+        {
+            "recipient_address": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
+            "amount": "12.50",
+            "currency": "USDT",
+            "reason": "uptime_reward",
+            "reference": "march-0042",
         }
     )
 
@@ -53,7 +66,7 @@ class CreatePayout(_Request):
     reason: AnyReason
     reference: Annotated[Name | None, Field(description="Your own name for it.")] = None
     description: Remark | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=20)] = {}
+    metadata: Metadata = {}
     session_id: Name | None = None
     node_id: Name | None = None
     priority: Annotated[int, Field(ge=1, le=10, description="10 is paid first.")] = 5
@@ -80,11 +93,15 @@ class CreatePayout(_Request):
 class CancelPayout(_Request):
     """Why a payout is cancelled."""
 
+    model_config = _examples({"reason": "ordered twice"})
+
     reason: Remark | None = None
 
 
 class ResolvePayout(_Request):
     """What a person decides about a payout in `needs_review`, and why."""
+
+    model_config = _examples({"action": "retry", "reason": "the endpoints are up again"})
 
     action: AnyResolution
     reason: RequiredRemark
@@ -93,11 +110,93 @@ class ResolvePayout(_Request):
 class OpenGate(_Request):
     """Why a person opens a gate."""
 
+    model_config = _examples({"reason": "the proof was checked by hand"})
+
     reason: RequiredRemark
+
+
+class PauseOrResume(_Request):
+    """What is stopped, or goes on, and why: all of it, one currency's, or one wallet's part."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"what": "dispatch", "reason": "balances do not add up"},
+                {"what": "intake", "currency": "USDT", "reason": "the token is being upgraded"},
+            ]
+        }
+    )
+
+    what: AnyActivity
+    currency: AnyCurrency | None = None
+    wallet: Annotated[Address | None, Field(description="Of dispatch only.")] = None
+    reason: RequiredRemark
+
+    @field_validator("wallet")
+    @classmethod
+    def _fits(cls, wallet: str | None, info: ValidationInfo) -> str | None:
+        if "what" in info.data:
+            try:
+                Pause(info.data["what"], info.data.get("currency"), wallet)
+            except ValueError as error:
+                raise fault("P003", str(error)) from None
+        return wallet
+
+    @property
+    def pause(self) -> Pause:
+        """What it is about."""
+        return Pause(self.what, self.currency, self.wallet)
+
+
+class RevokeTokens(_Request):
+    """Which tokens no longer count, and why: the one with a jti, or those of a subject."""
+
+    model_config = _examples(
+        {"jti": "4c1f0f5ad44c4f0b8bd0a5b0ac5d3c2e", "reason": "was in a screenshot"},
+        {"subject": "shop-7", "tenant": "north", "reason": "the host was broken into"},
+    )
+
+    jti: Annotated[Name | None, Field(description="Of one token.")] = None
+    subject: Annotated[Name | None, Field(description="`sub` of the tokens.")] = None
+    tenant: Annotated[
+        Tenant | None, Field(description="The subject's; none for tokens without a tenant.")
+    ] = None
+    before: Annotated[
+        Moment | None,
+        Field(description="Tokens of the subject that were issued earlier; by default, until now."),
+    ] = None
+    reason: RequiredRemark
+
+    @model_validator(mode="after")
+    def _check(self) -> "RevokeTokens":
+        if (self.jti is None) == (self.subject is None):
+            raise fault("P003", "must have jti, or subject")
+        if self.jti is not None and (self.tenant is not None or self.before is not None):
+            raise fault("P003", "must have tenant and before with a subject only")
+        return self
+
+    @property
+    def target(self) -> Target:
+        """What it is about."""
+        return Target(self.jti, self.subject, self.tenant, self.before)
+
+
+class ListRevocations(_Request):
+    """A page of revocations."""
+
+    cursor: Annotated[
+        RevocationCursor | None, Field(description="`next_cursor` of the page before.")
+    ] = None
+    limit: PageSize = None
 
 
 class ExplainTransfer(_Request):
     """Which payout a transfer belongs to; none declares it known."""
+
+    model_config = _examples(
+        {"note": "moved to the cold wallet by hand"},
+        {"payout_id": "payout_0196e4a1b2c37d4e8f90a1b2c3d4e5f6", "note": "seen in the old log"},
+    )
 
     payout_id: Name | None = None
     note: RequiredRemark

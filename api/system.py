@@ -1,4 +1,4 @@
-"""The service itself over HTTP: health, probes, status, metrics, and where to find what."""
+"""The service itself over HTTP: health, probes, metrics, and where to find what."""
 
 import base64
 import hashlib
@@ -10,14 +10,14 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
-from api.auth import AnyCaller, metrics_reader
+from api.auth import metrics_reader, public
 from api.container import Parts
-from api.problems import documented
 from config import SERVICE_NAME, VERSION
 from utils.health_check import HealthStatus
 from utils.logging_config import redact
 
 router: Final = APIRouter(tags=["system"])
+PUBLIC: Final = [Depends(public)]
 
 
 class ComponentView(BaseModel):
@@ -61,7 +61,7 @@ _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/", summary="What runs here", responses=documented())
+@router.get("/", summary="What runs here", dependencies=PUBLIC)
 async def index() -> IndexView:
     """Name, version, and the way to everything else."""
     return IndexView(
@@ -77,7 +77,7 @@ async def index() -> IndexView:
     )
 
 
-@router.get("/health", summary="Health, part by part", responses=_UNHEALTHY | documented())
+@router.get("/health", summary="Health, part by part", dependencies=PUBLIC, responses=_UNHEALTHY)
 async def health(parts: Parts, response: Response) -> HealthView:
     """200 while healthy or degraded; 503 when the service cannot take or keep a payout."""
     report = await parts.health.report()
@@ -100,13 +100,13 @@ async def health(parts: Parts, response: Response) -> HealthView:
     )
 
 
-@router.get("/health/live", summary="Liveness probe", responses=documented())
+@router.get("/health/live", summary="Liveness probe", dependencies=PUBLIC)
 async def live() -> ProbeView:
     """Answers as long as the process does; depends on nothing else."""
     return ProbeView(status="alive")
 
 
-@router.get("/health/ready", summary="Readiness probe", responses=_NOT_READY | documented())
+@router.get("/health/ready", summary="Readiness probe", dependencies=PUBLIC, responses=_NOT_READY)
 async def ready(parts: Parts, response: Response) -> ProbeView:
     """Whether to send traffic here: 503 when a payout could not be taken or kept."""
     report = await parts.health.report()
@@ -116,21 +116,12 @@ async def ready(parts: Parts, response: Response) -> ProbeView:
     return ProbeView(status="ready")
 
 
-@router.get("/status", summary="How the service stands", responses=documented(401, 500, 503))
-async def status(parts: Parts, _: AnyCaller) -> dict[str, Any]:
-    """Cursor, gates, wallet and endpoints, for people."""
-    return await parts.status()
-
-
 @router.get(
     "/metrics",
     summary="Prometheus metrics",
     dependencies=[Depends(metrics_reader)],
     response_class=Response,
-    responses={
-        200: {"description": "Text exposition", "content": {"text/plain": {}}},
-        **documented(401),
-    },
+    responses={200: {"description": "Text exposition", "content": {"text/plain": {}}}},
 )
 async def metrics(parts: Parts) -> Response:
     """Every family that the service exports. The settings say whether a token is needed."""
@@ -138,7 +129,7 @@ async def metrics(parts: Parts) -> Response:
     return Response(body, headers={"Content-Type": content_type})
 
 
-@router.get("/openapi.json", include_in_schema=False)
+@router.get("/openapi.json", dependencies=PUBLIC, include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
     """The OpenAPI document."""
     app: FastAPI = request.app
@@ -168,7 +159,7 @@ def _page_policy(page: str) -> str:
 _PAGE_POLICY: Final = _page_policy(_PAGE.decode())
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs", dependencies=PUBLIC, include_in_schema=False)
 async def docs() -> HTMLResponse:
     """Swagger UI."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _PAGE_POLICY})

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from api.paging import encode_cursor
 from models.chain import Hit, Transfer
 from models.money import Currency, format_amount
+from models.pause import Activity, Pause
 from models.payout import Payout, PayoutReason, PayoutStatus, hits_of, paid_hit
+from models.token import Revocation
 from ports.store import Gate, StatusTotal, Unexplained
 
 TrxAmount = Annotated[str, Field(examples=["0.27"])]
@@ -215,6 +217,7 @@ class GateView(BaseModel):
     name: Annotated[str, Field(examples=["frozen"])]
     reason: str
     closed_at: datetime
+    closed_by: Annotated[str | None, Field(description="Null where the service closed it.")]
     needs_trx: TrxAmount | None
     needs_usdt: Annotated[str | None, Field(examples=["12.50"])]
 
@@ -225,6 +228,7 @@ class GateView(BaseModel):
             name=gate.name,
             reason=gate.reason,
             closed_at=gate.closed_at,
+            closed_by=gate.closed_by,
             needs_trx=None if gate.needs_trx_sun is None else format_amount(gate.needs_trx_sun),
             needs_usdt=None if gate.needs_usdt is None else format_amount(gate.needs_usdt),
         )
@@ -234,3 +238,74 @@ class GateList(BaseModel):
     """The closed gates."""
 
     items: list[GateView]
+
+
+class RevocationView(BaseModel):
+    """Tokens that no longer count: one by its jti, or those of a subject issued before a time."""
+
+    jti: str | None
+    subject: str | None
+    tenant: str | None
+    before: datetime | None
+    reason: str
+    revoked_by: Annotated[str, Field(examples=["ADMIN:ada"])]
+    revoked_at: datetime
+
+    @classmethod
+    def of(cls, revocation: Revocation) -> Self:
+        """Render a revocation."""
+        target = revocation.target
+        return cls(
+            jti=target.token_id,
+            subject=target.subject,
+            tenant=target.tenant,
+            before=target.before,
+            reason=revocation.reason,
+            revoked_by=revocation.revoked_by,
+            revoked_at=revocation.revoked_at,
+        )
+
+
+class RevocationPage(BaseModel):
+    """A page of revocations. `next_cursor` is null on the last page."""
+
+    items: list[RevocationView]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, found: Sequence[Revocation], limit: int) -> Self:
+        """A page of at most `limit` of them, of which one more tells that there are more."""
+        shown, more = found[:limit], len(found) > limit
+        return cls(
+            items=[RevocationView.of(one) for one in shown],
+            next_cursor=encode_cursor(shown[-1].target.key) if more else None,
+        )
+
+
+class PauseView(BaseModel):
+    """Something that a person has stopped: as a whole, or for one currency or wallet."""
+
+    what: Activity
+    currency: Currency | None
+    wallet: str | None
+    reason: str
+    since: datetime
+    by: Annotated[str | None, Field(examples=["ADMIN:ada"])]
+
+    @classmethod
+    def of(cls, pause: Pause, gate: Gate) -> Self:
+        """Render a pause and its gate."""
+        return cls(
+            what=pause.what,
+            currency=pause.currency,
+            wallet=pause.wallet,
+            reason=gate.reason,
+            since=gate.closed_at,
+            by=gate.closed_by,
+        )
+
+
+class PauseList(BaseModel):
+    """Everything that is paused."""
+
+    items: list[PauseView]

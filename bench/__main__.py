@@ -1,4 +1,5 @@
-"""`make bench`: what a payout costs, counted, and how long one waits for its broadcast."""
+"""`make bench`: what a payout costs, counted; how long one waits for its broadcast; and what honest
+clients notice of greedy ones."""
 
 import asyncio
 import tempfile
@@ -8,6 +9,7 @@ from statistics import quantiles
 
 from bench.counts import BLOCK_SECONDS, SOLID_LAG, Costs, count_costs, shipped_settings
 from bench.latency import POLL_SECONDS, latencies
+from bench.overload import overload, print_overload
 from devnet.embedded import embedded_mongod
 from tests.e2e.kit import TICK_MS, World
 
@@ -40,6 +42,8 @@ def main() -> None:
         for name, wakeups in (("with wake-ups", True), ("without, polling alone", False)):
             with World(Path(folder, name), mongodb_url, LATENCY_CHANGES) as world:
                 print_latencies(name, asyncio.run(latencies(world, SAMPLES, wakeups=wakeups)))
+        with World(Path(folder, "overload"), mongodb_url) as world:
+            print_overload(overload(world))
 
 
 def count(mongodb_url: str, calls_a_second: float | None) -> Costs:
@@ -63,6 +67,9 @@ def print_costs(title: str, costs: Costs) -> None:
     print(f"  {paying:5}  the difference: {each(costs.commands_each, COMMANDS_GOAL)}")
     print(f"         all of them: {commands / costs.payouts:.3f} per settled payout")
     print_parts(costs.commands)
+    audit = sum(costs.audit_commands.values())
+    print(f"  {audit:5}  of the sequencer, apart: {audit / costs.payouts:.3f} per settled payout")
+    print_parts(costs.audit_commands)
 
 
 def each(figure: float, goal: float) -> str:

@@ -50,26 +50,20 @@ class Commands(CommandListener):
     """
 
     def __init__(self) -> None:
-        self._counting = False
-        self._sent: Counter[str] = Counter()
+        self._sent: Counter[str] | None = None
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what is sent in this block."""
-        self._counting = True
+    def counted(self, sent: Counter[str]) -> Iterator[None]:
+        """Count what is sent in this block, but for blocks within it that count for themselves."""
+        before, self._sent = self._sent, sent
         try:
             yield
         finally:
-            self._counting = False
-
-    def take(self) -> Counter[str]:
-        """What was counted; from here on count from zero."""
-        sent, self._sent = self._sent, Counter()
-        return sent
+            self._sent = before
 
     def started(self, event: CommandStartedEvent) -> None:
         """Count a command."""
-        if self._counting:
+        if self._sent is not None:
             target = event.command.get(event.command_name)
             words = [event.command_name, *([target] if isinstance(target, str) else [])]
             self._sent[" ".join(words)] += 1
@@ -126,7 +120,8 @@ class VirtualTime:
 class Costs:
     """What was counted while `payouts` payouts were dispatched, settled and accounted for.
 
-    `idle_commands` is what the same loops send in the same time with nothing to do.
+    `idle_commands` is what the same loops send in the same time with nothing to do. The audit
+    log's commands stand apart: no payout waits for them.
     """
 
     payouts: int
@@ -134,6 +129,7 @@ class Costs:
     node_calls: Mapping[str, int]
     commands: Mapping[str, int]
     idle_commands: int
+    audit_commands: Mapping[str, int]
 
     @property
     def node_calls_each(self) -> float:
@@ -167,7 +163,7 @@ async def count_costs(
         await open_for_dispatch(house)
         for _ in range(payouts):
             await house.create(amount=BASE_UNITS)
-        return await measure(Loops(house, settings.router, calls_a_second), commands, payouts)
+        return await measure(Loops(house, settings.router, calls_a_second, commands), payouts)
     finally:
         await client.drop_database(database)
         client.close()
@@ -205,16 +201,28 @@ async def open_for_dispatch(house: House) -> None:
 
 
 class Loops:
-    """The loops of one process in virtual time, at the intervals of the configuration."""
+    """The loops of one process in virtual time, at the intervals of the configuration; what the
+    sequencer sends is counted in `audited`."""
 
-    def __init__(self, house: House, config: RouterConfig, calls_a_second: float | None) -> None:
+    def __init__(
+        self,
+        house: House,
+        config: RouterConfig,
+        calls_a_second: float | None,
+        commands: Commands,
+    ) -> None:
         self.house = house
+        self.commands = commands
+        self.audited: Counter[str] = Counter()
         self.time = VirtualTime()
+        # How long a group took to build decides whether the gates are looked at again.
+        house.services.dispatcher.seconds = lambda: self.time.now
         self._poll_seconds = config.dispatch.poll_seconds
         self.time.every(BLOCK_SECONDS, self._mine)
         self.time.every(config.settle.poll_seconds, self._settle)
         self.time.every(config.settle.review_seconds, self._review)
         self.time.every(HOUSEKEEPING_SECONDS, self._keep_house)
+        self.time.every(config.audit.poll_seconds, self._log)
         if calls_a_second is not None:
             self._pace_broadcasts(1 / calls_a_second)
 
@@ -234,6 +242,11 @@ class Loops:
         while await self.house.services.housekeeping.run() >= SWEEP_GROUP:
             pass
 
+    async def _log(self) -> None:
+        with self.commands.counted(self.audited):
+            while await self.house.services.sequencer.run():
+                pass
+
     async def _review(self) -> None:
         await self.house.services.settlement.review()
 
@@ -247,23 +260,26 @@ class Loops:
         self.house.chain.broadcast = paced  # type: ignore[method-assign]
 
 
-async def measure(loops: Loops, commands: Commands, payouts: int) -> Costs:
+async def measure(loops: Loops, payouts: int) -> Costs:
     """Count until every payout is settled and accounted for, then for as long with nothing to do.
 
     Raises RuntimeError after LONGEST_SECONDS.
     """
     net, time = loops.house.net, loops.time
+    sent: Counter[str] = Counter()
+    idle: Counter[str] = Counter()
     net.reset_calls()
     while not await all_settled(loops.house):
         if time.now > LONGEST_SECONDS:
             raise RuntimeError(f"not settled after {LONGEST_SECONDS:g} virtual seconds")
-        with commands.counted():
+        with loops.commands.counted(sent):
             await loops.dispatch()
-    seconds, calls, sent = time.now, Counter(net.calls()["nodes"][0]), commands.take()
+    seconds, calls = time.now, Counter(net.calls()["nodes"][0])
+    audited = Counter(loops.audited)
     while time.now < 2 * seconds:
-        with commands.counted():
+        with loops.commands.counted(idle):
             await loops.dispatch()
-    return Costs(payouts, seconds, calls, sent, commands.take().total())
+    return Costs(payouts, seconds, calls, sent, idle.total(), audited)
 
 
 async def all_settled(house: House) -> bool:

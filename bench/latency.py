@@ -9,7 +9,6 @@ import os
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 from unittest.mock import patch
 
 import httpx
@@ -93,9 +92,9 @@ async def application(
 
 async def is_open(container: payout_router_main.Container) -> bool:
     """Whether the dispatcher has taken a turn and found nothing closed."""
-    status: dict[str, Any] = await container.status()
-    turns = {loop["name"]: loop["turns"] for loop in status["loops"]}
-    return turns["dispatcher"] > 0 and not status["dispatch_closed_by"]
+    status = await container.status()
+    turns = {loop.name: loop.turns for loop in status.loops}
+    return turns["dispatcher"] > 0 and not status.dispatch_closed_by
 
 
 def client() -> httpx.AsyncClient:

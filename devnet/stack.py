@@ -268,7 +268,7 @@ def welcome(stack: Stack) -> str:
             *(f"  {name:8} {place}" for name, place in places.items()),
             f"\nTokens for {TOKEN_SECONDS // 3600} hours:\n",
             *(f"  {role:14} {token}" for role, token in tokens.items()),
-            "\nTo try. Dispatch opens about a minute after the start (/status says why it waits),\n"
+            "\nTo try. Dispatch opens about a minute after the start (/health says why it waits),\n"
             "and a payout is completed when its block is solid, 19 blocks later:\n",
             shlex.join([*words, "-d", json.dumps(payout)]),
         )

@@ -62,7 +62,11 @@ class Reservation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a payout's history: who moved it, when (database clock), from, to, why."""
+    """One entry of a payout's history: who moved it, when (database clock), from, to, why.
+
+    `by` is "ROLE:subject" of a person or client, or the loop that did it; `request_id` is the
+    request by which they did.
+    """
 
     at: datetime
     by: str
@@ -70,6 +74,7 @@ class Event:
     to_status: PayoutStatus
     why: Reason | None
     txid: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,8 @@ class Resolution(StrEnum):
 class Payout:
     """One payout, which is one document: the order, where it stands, and all that happened.
 
-    `client` is the subject of the token that created it; idempotency keys are per client.
+    `client` and `tenant` are those of the token that created it; idempotency keys are per client.
+    `outbox` numbers the entries of the history (from 0) that the audit log has not got yet.
     `txids` only grows. `counted_deaths` are the deaths that say something about the payout.
     `min_fee_limit_sun` is raised when a fee limit was binding. `burned_sun` is what failed
     attempts cost so far. `window_ids` are the limit windows it counts in. `linked_hit` is a
@@ -141,6 +147,7 @@ class Payout:
     due_at: datetime
     window_ids: tuple[str, ...]
     fingerprint: str
+    tenant: str | None = None
     idempotency_key: str | None = None
     reservation: Reservation = Reservation.HELD
     status_reason: Reason | None = None
@@ -152,6 +159,7 @@ class Payout:
     hits: tuple[Hit, ...] = ()
     linked_hit: Hit | None = None
     history: tuple[Event, ...] = ()
+    outbox: tuple[int, ...] = ()
     counted_deaths: int = 0
     refusals: int = 0
     min_fee_limit_sun: int = 0
@@ -182,7 +190,8 @@ class Change:
 
     Writing it sets status, `status_reason` (to `why`), `updated_at`, and `completed_at` where it
     completes, raises `version`, clears the lease unless it records, and appends to the history
-    unless the status stays (a payout that is put off is no transition). `close_as` ends the live
+    and the outbox unless the status stays (a payout that is put off is no transition). `by` and
+    `request_id` are the history's. `close_as` ends the live
     attempt in that state and moves it to `attempts`, with `hit`.
     `record` sets a new live attempt and appends its txid. `due_in_seconds` counts from the
     database's clock. `fields` are plain values by field name of `Payout`.
@@ -199,6 +208,7 @@ class Change:
     close_as: AttemptState | None = None
     hit: Hit | None = None
     due_in_seconds: float | None = None
+    request_id: str | None = None
 
     @property
     def event_txid(self) -> str | None:

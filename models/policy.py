@@ -53,3 +53,11 @@ class SettlePolicy:
     group_size: int
     resend_after_seconds: float
     unsent_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPolicy:
+    """Records logged at a time, and how old an entry is when it is moved to the archive."""
+
+    group_size: int
+    retention_seconds: float

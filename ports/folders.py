@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
+from models.audit import Head
 from models.chain import BlockRef
 
 
@@ -16,12 +17,14 @@ class FolderError(Exception):
 class HighWaterMark:
     """How far a deployment has read solid blocks, whatever becomes of its database.
 
-    `genesis_id` (block id of block 0, hex) and `wallet` say whose mark it is.
+    `genesis_id` (block id of block 0, hex) and `wallet` say whose mark it is; `audit` is where
+    the audit log ended then.
     """
 
     genesis_id: str
     wallet: str
     block: BlockRef
+    audit: Head | None = None
 
 
 class HighWaterFile(Protocol):

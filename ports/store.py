@@ -4,7 +4,7 @@ Every write returns only when a majority has journaled it; every read that decid
 a majority read from the primary. "Now" is always the store's own clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -21,7 +21,7 @@ class StoreError(Exception):
 
 
 class KeyTakenError(Exception):
-    """A payout of this client with this idempotency key is there already."""
+    """A payout of this client (of this tenant) with this idempotency key is there already."""
 
 
 class PayoutGoneError(Exception):
@@ -34,14 +34,17 @@ class UnfitStoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose payouts a caller may see: all, or those of a client and those of a node (either)."""
+    """Whose payouts a caller may see: those of `tenant` (None: of none) unless `any_tenant`, and
+    of these all, or those of a client and those of a node (either)."""
 
     client: str | None = None
     node_id: str | None = None
+    tenant: str | None = None
+    any_tenant: bool = True
 
     @property
-    def everything(self) -> bool:
-        """No restriction."""
+    def everybody(self) -> bool:
+        """No restriction to a client or node."""
         return self.client is None and self.node_id is None
 
 
@@ -102,10 +105,11 @@ class Unexplained:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A reason, kept in the store, why dispatch (of one wallet, or all) is closed.
+    """A reason, kept in the store, why dispatch or intake (or a part of it) is closed.
 
     `needs_trx_sun` and `needs_usdt`: the balance that opens a wallet's gate again; both None
-    for a gate that only a person opens.
+    for a gate that only a person opens. `closed_by` is the person who closed it, None where the
+    service did.
     """
 
     name: str
@@ -113,6 +117,7 @@ class Gate:
     closed_at: datetime
     needs_trx_sun: int | None = None
     needs_usdt: int | None = None
+    closed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,24 @@ class Claim:
 
     payouts: Sequence[Payout]
     cursor: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """How many pending payouts a replica holds, and until when the longest of its leases lasts."""
+
+    owner: str
+    payouts: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be paid: since when the oldest pending payout does (None if there is none), and
+    the leases that have not run out, by owner."""
+
+    oldest_pending_at: datetime | None
+    leases: Sequence[Leased]
 
 
 class PayoutStore(Protocol):
@@ -153,8 +176,8 @@ class PayoutStore(Protocol):
         PayoutGoneError, StoreError (unknown).
         """
 
-    async def find_by_key(self, client: str, key: str) -> Payout | None:
-        """The payout of a client's idempotency key."""
+    async def find_by_key(self, client: str, key: str, tenant: str | None = None) -> Payout | None:
+        """The payout of an idempotency key of a client, which is one of that tenant."""
 
     async def get(self, payout_id: str) -> Payout | None:
         """One payout."""
@@ -177,9 +200,19 @@ class PayoutStore(Protocol):
     async def standing(self) -> Standing:
         """The cursor, the closed gates and the number of open unexplained transfers."""
 
-    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
-        """Lease up to `limit` due pending payouts to `token`, by (priority, due time); none with
-        a hit that has not been judged."""
+    async def claim(
+        self,
+        limit: int,
+        owner: str,
+        token: str,
+        lease_seconds: float,
+        currencies: Collection[Currency] = tuple(Currency),
+    ) -> Claim:
+        """Lease up to `limit` due pending payouts in these currencies to `token`, by (priority, due
+        time); none with a hit that has not been judged."""
+
+    async def backlog(self) -> Backlog:
+        """What waits, and who has leased it."""
 
     async def recorded(self, token: str) -> Sequence[Payout]:
         """Payouts whose live attempt was recorded under this lease token (majority read)."""
@@ -288,8 +321,9 @@ class PayoutStore(Protocol):
         reason: str,
         needs_trx_sun: int | None = None,
         needs_usdt: int | None = None,
+        closed_by: str | None = None,
     ) -> None:
-        """Close a gate (again: keeps the first time, takes the new reason and needs)."""
+        """Close a gate (again: keeps the first time, takes the rest anew)."""
 
     async def open_gate(self, name: str) -> bool:
         """Open a gate; False if it was open."""

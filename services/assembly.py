@@ -1,20 +1,28 @@
 """All services over given ports and policies: the same wiring in the process and in every test."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from models.limits import AmountLimits
 from models.money import Currency
-from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from ports.audit import AuditLog
 from ports.chain import Chain, TransactionCodec
 from ports.observer import Observer
 from ports.signals import Wakeups
 from ports.signer import Signer
 from ports.store import PayoutStore
+from ports.tokens import Revocations
+from services.acts import Acts
 from services.attempts import AttemptBuilder
+from services.audit import Audit
+from services.audit_head import HeadPublisher
 from services.broadcast import Broadcaster
 from services.chain_identity import ChainIdentity
+from services.control import Control
 from services.dispatch import Dispatcher
 from services.funds import Funds
 from services.gate import DispatchGate
@@ -23,22 +31,29 @@ from services.housekeeping import Housekeeping
 from services.intake import Intake
 from services.limits import LimitKeeper
 from services.payout_router import PayoutRouter
+from services.sequencer import Sequencer
 from services.settlement import Settlement
+from services.tokens import Tokens
 from services.transitions import Transitions
 from services.unexplained import Explaining
 from utils.retry import RetryPolicy
+
+
+class Store(PayoutStore, AuditLog, Protocol):
+    """Everything that is stored, by one adapter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the services stand on. `replica` names this process; ids and tokens must be unique."""
 
-    store: PayoutStore
+    store: Store
     chain: Chain
     codec: TransactionCodec
     signer: Signer
     wakeups: Wakeups
     observer: Observer
+    revocations: Revocations
     replica: str
     new_id: Callable[[datetime], str]
     new_token: Callable[[], str]
@@ -54,6 +69,7 @@ class Policies:
     attempts: AttemptPolicy
     dispatch: DispatchPolicy
     settle: SettlePolicy
+    audit: AuditPolicy
     head_stale_seconds: float
     saving: RetryPolicy
     quarantine: bool
@@ -65,16 +81,23 @@ class Services:
     """The use cases, and what the loops call."""
 
     router: PayoutRouter
+    control: Control
     dispatcher: Dispatcher
     settlement: Settlement
     housekeeping: Housekeeping
     identity: ChainIdentity
+    acts: Acts
+    audit: Audit
+    sequencer: Sequencer
+    audit_head: HeadPublisher
+    tokens: Tokens
 
 
 async def assemble(ports: Ports, policies: Policies) -> Services:
     """Wire everything. Notes the signer's wallet as one that was used, and where the cursor stands
     at this start; raises StoreError."""
     store, chain, observer = ports.store, ports.chain, ports.observer
+    acts = Acts(store, ports.new_token)
     wallets = await store.remember_wallet(ports.signer.address)
     builder = AttemptBuilder(
         ports.codec, ports.signer, policies.usdt_contract, policies.attempts.permission_id
@@ -111,6 +134,7 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
             store,
             chain,
             policies.attempts,
+            wallet=ports.signer.address,
             quarantine=policies.quarantine,
             started_at=await store.cursor(),
         ),
@@ -121,21 +145,34 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
         policy=policies.dispatch,
         replica=ports.replica,
         new_token=ports.new_token,
+        seconds=asyncio.get_running_loop().time,
     )
     router = PayoutRouter(
         store=store,
         intake=_intake(ports, policies, limits),
         limits=limits,
-        explaining=Explaining(store, builder),
+        explaining=Explaining(store, builder, acts),
         wakeups=ports.wakeups,
         newest_seen=settlement.newest_seen,
     )
     return Services(
         router=router,
+        control=Control(
+            store=store,
+            acts=acts,
+            wakeups=ports.wakeups,
+            observer=observer,
+            wallet=ports.signer.address,
+        ),
         dispatcher=dispatcher,
         settlement=settlement,
         housekeeping=Housekeeping(store, limits, transitions, observer),
         identity=ChainIdentity(store, chain, policies.known_genesis),
+        acts=acts,
+        audit=Audit(store, acts),
+        sequencer=Sequencer(store, policies.audit.group_size, policies.audit.retention_seconds),
+        audit_head=HeadPublisher(store, observer),
+        tokens=Tokens(ports.revocations, acts, store.now),
     )
 
 

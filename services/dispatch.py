@@ -23,17 +23,28 @@ from ports.store import Gate, PayoutStore, StoreError
 from services.attempts import Anchor, AttemptBuilder, UnbuildableError
 from services.broadcast import Broadcaster
 from services.funds import Funds
-from services.gate import Closed, DispatchGate
+from services.gate import Closed, DispatchGate, View
 from services.heads import HeadWatch
+from services.pauses import show_pauses
 from services.transitions import Transitions
 
 log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How long a look at the gates counts, from when it began: nothing is recorded upon an older one,
+so that a pause holds on every replica within that and the time of one write."""
+
+LOOK_TRIES = 3
+"""How often the gates are looked at again for a group that is built; then it is handed back."""
 
 Waiting = tuple[Payout, Reason]
 
 
 class Dispatcher:
-    """Pays one group of due payouts after another."""
+    """Pays one group of due payouts after another.
+
+    `seconds` is a clock that only moves on, of which nothing but differences are used.
+    """
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class Dispatcher:
         policy: DispatchPolicy,
         replica: str,
         new_token: Callable[[], str],
+        seconds: Callable[[], float],
     ) -> None:
         self._store = store
         self._broadcaster = broadcaster
@@ -63,8 +75,9 @@ class Dispatcher:
         self._policy = policy
         self._replica = replica
         self._new_token = new_token
+        self.seconds = seconds
         self._shown: set[str] = set()
-        self.closed: Sequence[Closed] = ()
+        self.closed: Sequence[Closed] = (Closed("starting", "nobody has looked yet"),)
 
     async def run_group(self) -> bool:
         """Pay one group; True if a full group was claimed, so that more may be waiting.
@@ -72,23 +85,51 @@ class Dispatcher:
         `closed` then says why nothing is built, if so. Raises StoreError, ChainUnavailableError;
         what was claimed is handed back, or its lease runs out.
         """
-        view = await self._gate.look()
-        self._close(view.closed)
+        looked_at = self.seconds()
+        view = await self._look()
         if self.closed:
             return False
         token = self._new_token()
         claim = await self._store.claim(
-            self._policy.group_size, self._replica, token, self._policy.lease_seconds
+            self._policy.group_size,
+            self._replica,
+            token,
+            self._policy.lease_seconds,
+            view.currencies,
         )
         if not claim.payouts or claim.cursor is None:
             return False
         try:
             ready = await self._prepare(claim.payouts, claim.cursor, token, view.wallets)
+            if ready and not await self._still_open(view, looked_at):
+                await self._hand_back(claim.payouts, token)
+                return not self.closed
         except BaseException:
             await asyncio.shield(self._hand_back(claim.payouts, token))
             raise
         await self._broadcaster.send(await self._record(ready, claim.payouts, token))
         return len(claim.payouts) == self._policy.group_size
+
+    async def _look(self) -> View:
+        """Look at the gates, and show what is closed."""
+        view = await self._gate.look()
+        self._close(view.closed)
+        show_pauses(self._observer, view.pauses)
+        return view
+
+    async def _still_open(self, view: View, looked_at: float) -> bool:
+        """Whether what was open is open: a group that took long to build is not recorded upon an
+        old look. False also when no look is answered in time."""
+        tries = 0
+        while self.seconds() - looked_at > LOOK_SECONDS:
+            if tries == LOOK_TRIES:
+                log.warning("not recorded: the store is slow to tell whether dispatch is open")
+                return False
+            tries, looked_at = tries + 1, self.seconds()
+            now = await self._look()
+            if now.closed or not view.currencies <= now.currencies:
+                return False
+        return True
 
     async def _prepare(
         self, payouts: Sequence[Payout], cursor: Cursor, token: str, gates: Mapping[str, Gate]

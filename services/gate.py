@@ -3,16 +3,19 @@
 Closed until proven open. What a restart or a restored backup could have forgotten must first
 show up in solid blocks: dispatch waits until the cursor has reached what was the head at start,
 and, when the cursor lagged by more than an attempt can live (or in quarantine), until no forgotten
-attempt can be included any more.
+attempt can be included any more. What a person paused stays closed until a person resumes it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.chain import BlockRef, Cursor
+from models.money import Currency
+from models.pause import Activity, Pause
 from models.policy import AttemptPolicy
 from ports.chain import Chain
 from ports.store import Gate, PayoutStore, Standing
+from services.pauses import described, pauses_in
 
 WALLET_GATE = "wallet:"
 """Gates of single wallets; the funds step opens them, not this gate."""
@@ -43,10 +46,13 @@ class OpensAt:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Why dispatch is closed (nothing when it is open), and the closed gates by wallet."""
+    """Why dispatch is closed (nothing when it is open), for which currencies it is open then, the
+    closed gates by wallet, and everything that is paused."""
 
     closed: Sequence[Closed]
+    currencies: frozenset[Currency]
     wallets: Mapping[str, Gate]
+    pauses: Mapping[Pause, Gate]
 
 
 def opening(head: BlockRef, cursor: Cursor, policy: AttemptPolicy, *, quarantine: bool) -> OpensAt:
@@ -60,7 +66,8 @@ def opening(head: BlockRef, cursor: Cursor, policy: AttemptPolicy, *, quarantine
 class DispatchGate:
     """Decides, before each group, whether anything may be built.
 
-    `started_at` is the cursor of the start, before anybody read on; None if there was none yet.
+    `wallet` is the one that pays. `started_at` is the cursor of the start, before anybody read on;
+    None if there was none yet.
     """
 
     def __init__(
@@ -69,12 +76,14 @@ class DispatchGate:
         chain: Chain,
         policy: AttemptPolicy,
         *,
+        wallet: str,
         quarantine: bool,
         started_at: Cursor | None = None,
     ) -> None:
         self._store = store
         self._chain = chain
         self._policy = policy
+        self._wallet = wallet
         self._quarantine = quarantine
         self._started_at = started_at
         self._opens_at: OpensAt | None = None
@@ -82,7 +91,7 @@ class DispatchGate:
         self._restored: bool | None = None
 
     async def look(self) -> View:
-        """Why dispatch is closed now, if it is, and which wallets are closed.
+        """Why dispatch is closed now, if it is, and which parts of it are.
 
         Raises StoreError, ChainUnavailableError.
         """
@@ -94,14 +103,20 @@ class DispatchGate:
             for gate in standing.gates
             if gate.name.startswith(WALLET_GATE)
         }
-        cursor = standing.cursor
+        pauses = pauses_in(standing.gates)
+        currencies, paused = _paused(pauses, self._wallet)
+        closed = (*_lasting(standing), *paused, *await self._starting(standing.cursor))
+        return View(closed, currencies, wallets, pauses)
+
+    async def _starting(self, cursor: Cursor | None) -> list[Closed]:
+        """Why it has not opened yet since the start."""
         if cursor is None:
-            return View((Closed("starting", "no solid block has been read yet"),), wallets)
+            return [Closed("starting", "no solid block has been read yet")]
         starting = await self._still_starting(cursor)
         if self._restored and not starting:
             await self._store.open_gate(RESTORED)
             self._restored = False
-        return View((*_lasting(standing, cursor), *starting), wallets)
+        return starting
 
     async def _still_starting(self, cursor: Cursor) -> list[Closed]:
         target = await self._target(cursor)
@@ -136,13 +151,28 @@ class DispatchGate:
         return known
 
 
-def _lasting(standing: Standing, cursor: Cursor) -> list[Closed]:
-    """The reasons that are stored, and hold for every replica."""
-    reasons = [Closed("broken_link", cursor.broken)] if cursor.broken else []
+def _paused(
+    pauses: Mapping[Pause, Gate], wallet: str
+) -> tuple[frozenset[Currency], Sequence[Closed]]:
+    """The currencies that are not paused, and why dispatch as a whole is, if so."""
+    stopped = [pause for pause in pauses if pause.what is Activity.DISPATCH]
+    currencies = frozenset(Currency) - {pause.currency for pause in stopped}
+    closing = [
+        pause
+        for pause in stopped
+        if not currencies or (pause.currency is None and pause.wallet in (None, wallet))
+    ]
+    return currencies, [Closed(pause.name, described(pause, pauses[pause])) for pause in closing]
+
+
+def _lasting(standing: Standing) -> list[Closed]:
+    """The other reasons that are stored, and hold for every replica."""
+    cursor = standing.cursor
+    reasons = [Closed("broken_link", cursor.broken)] if cursor and cursor.broken else []
     reasons += [
         Closed(gate.name, gate.reason)
         for gate in standing.gates
-        if not gate.name.startswith(WALLET_GATE)
+        if not gate.name.startswith(WALLET_GATE) and Pause.of(gate.name) is None
     ]
     if standing.open_unexplained:
         text = f"{standing.open_unexplained} transfers of our wallets that no payout explains"

@@ -2,12 +2,14 @@
 
 A database whose cursor is behind the mark has forgotten something, and what it forgot may include
 bytes that were sent. So the gate RESTORED closes dispatch for every replica, and opens again only
-when a replica that started behind it has waited out its quarantine (services/gate.py).
+when a replica that started behind it has waited out its quarantine (services/gate.py). Beside it
+stands the head of the audit log, which a database whose log was cut off or rewritten contradicts.
 """
 
 import structlog
 
 from models.chain import BlockRef
+from ports.audit import AuditLog, UnreadableEntryError
 from ports.folders import HighWaterFile, HighWaterMark
 from ports.store import PayoutStore, UnfitStoreError
 from services.gate import RESTORED
@@ -44,6 +46,27 @@ async def recognise(
     await store.close_gate(RESTORED, reason)
 
 
+async def recognise_log(audit: AuditLog, file: HighWaterFile) -> None:
+    """Say loudly where the audit log contradicts the head that was noted outside of it.
+
+    Raises StoreError, FolderError.
+    """
+    mark = await file.read()
+    if mark is None or mark.audit is None or mark.audit.number == 0:
+        return
+    try:
+        entry = await audit.audit_entry(mark.audit.number)
+    except UnreadableEntryError:
+        entry = None
+    if entry is None or entry.hash != mark.audit.hash:
+        log.error(
+            "audit log contradicts its noted head: it was cut off, rewritten, or restored",
+            number=mark.audit.number,
+            noted=mark.audit.hash,
+            found=entry and entry.hash,
+        )
+
+
 def _foreign(theirs: str, ours: str) -> str:
     return (
         f"the high-water mark in PAYMENT_SYSTEMS_DIR is that of {theirs}, not of {ours}: give each "
@@ -52,10 +75,13 @@ def _foreign(theirs: str, ours: str) -> str:
 
 
 class HighWater:
-    """Raises the mark as the cursor moves."""
+    """Raises the mark as the cursor moves, and notes the audit log's head with it."""
 
-    def __init__(self, store: PayoutStore, file: HighWaterFile, wallet: str) -> None:
+    def __init__(
+        self, store: PayoutStore, audit: AuditLog, file: HighWaterFile, wallet: str
+    ) -> None:
         self._store = store
+        self._audit = audit
         self._file = file
         self._wallet = wallet
         self._kept: BlockRef | None = None
@@ -65,5 +91,6 @@ class HighWater:
         cursor = await self._store.cursor()
         if cursor is None or cursor.block == self._kept:
             return
-        if await self._file.raise_to(HighWaterMark(genesis_id, self._wallet, cursor.block)):
+        head = await self._audit.audit_head()
+        if await self._file.raise_to(HighWaterMark(genesis_id, self._wallet, cursor.block, head)):
             self._kept = cursor.block

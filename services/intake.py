@@ -14,11 +14,13 @@ from models.caller import Caller
 from models.errors import PayoutError
 from models.limits import AmountLimits, check_amount, windows
 from models.money import Currency
+from models.pause import Activity
 from models.payout import Event, NewPayout, Payout, PayoutStatus
 from ports.observer import Observer
 from ports.signals import Wakeups
 from ports.store import KeyTakenError, PayoutGoneError, PayoutStore, StoreError
 from services.limits import LimitKeeper
+from services.pauses import described, pauses_in
 from utils.retry import RetryPolicy, retry
 
 
@@ -57,12 +59,14 @@ class Intake:
     async def create(self, caller: Caller, request: NewPayout) -> Created:
         """Keep a payout, or find the one that this idempotency key made before.
 
-        Raises PayoutError: P100, P101, P102, P103, P106, P503, P005 (same key, other body), P006
-        (same key, still arriving), P700 (not known to be kept; ask again with the same key).
+        Raises PayoutError: P002 (another node's), P017 (paused), P100, P101, P102, P103, P106,
+        P503, P005 (same key, other body), P006 (same key, still arriving), P700 (not known to be
+        kept; ask again with the same key).
         """
         before = await self._replay(caller, request)
         if before is not None:
             return before
+        caller.require_node(request.order.node_id, "payout:create")
         try:
             payout = await self._accept(caller, request)
         except PayoutError:
@@ -84,7 +88,7 @@ class Intake:
         key = request.idempotency_key
         if key is None:
             return None
-        payout = await self._store.find_by_key(caller.subject, key)
+        payout = await self._store.find_by_key(caller.subject, key, caller.tenant)
         if payout is None:
             return None
         if payout.fingerprint != request.fingerprint:
@@ -102,14 +106,24 @@ class Intake:
         return before
 
     async def _accept(self, caller: Caller, request: NewPayout) -> Payout:
+        await self._check_open(request.order.currency)
         now = await self._store.now()
         limits = self._check(request, now)
         order = request.order
         payout_id = self._new_id(now)
         counted = windows(limits, order.currency, now)
+        created = Event(
+            at=now,
+            by=caller.name,
+            from_status=None,
+            to_status=PayoutStatus.PENDING,
+            why=None,
+            request_id=caller.request_id,
+        )
         payout = Payout(
             payout_id=payout_id,
             client=caller.subject,
+            tenant=caller.tenant,
             order=order,
             status=PayoutStatus.PENDING,
             created_at=now,
@@ -118,7 +132,8 @@ class Intake:
             window_ids=tuple(window.window_id for window in counted),
             fingerprint=request.fingerprint,
             idempotency_key=request.idempotency_key,
-            history=(Event(now, caller.name, None, PayoutStatus.PENDING, None),),
+            history=(created,),
+            outbox=(0,),
         )
         await self._limits.reserve(counted, payout_id, order.amount)
         try:
@@ -127,6 +142,18 @@ class Intake:
             await self._limits.release(payout.window_ids, payout_id)
             raise
         return payout
+
+    async def _check_open(self, currency: Currency) -> None:
+        """Raise PayoutError P017 while a person has stopped the intake."""
+        for pause, gate in pauses_in(await self._store.gates()).items():
+            if pause.what is Activity.INTAKE and pause.currency in (None, currency):
+                raise PayoutError(
+                    "P017",
+                    described(pause, gate),
+                    paused=pause.target,
+                    since=f"{gate.closed_at:%Y-%m-%dT%H:%M:%SZ}",
+                    reason=gate.reason,
+                )
 
     def _check(self, request: NewPayout, now: datetime) -> AmountLimits:
         order = request.order

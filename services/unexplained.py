@@ -1,8 +1,9 @@
 """Transfers that left our wallets and that no payout knows: a stolen key, or a restored backup.
 
-Dispatch stays closed while one is open. A person ties it to its payout, or declares it known. The
-tie is claimed on the transfer first, so that one transfer can never complete two payouts, and a
-crash at any point leaves dispatch closed and the same call to be repeated.
+Dispatch stays closed while one is open. A person ties it to its payout, or declares it known, which
+is noted for the audit log first. Then the tie is claimed on the transfer, so that one transfer can
+never complete two payouts, and a crash at any point leaves dispatch closed and the same call to be
+repeated.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,16 @@ from models.chain import Hit
 from models.errors import PayoutError, Reason
 from models.payout import TERMINAL, Payout, PayoutStatus, all_attempts_unpaid, check_move, move
 from ports.store import PayoutStore, Unexplained
+from services.acts import Acts
 from services.attempts import AttemptBuilder
 
 
 class Explaining:
     """Lists and explains such transfers."""
 
-    def __init__(self, store: PayoutStore, builder: AttemptBuilder) -> None:
+    def __init__(self, store: PayoutStore, builder: AttemptBuilder, acts: Acts) -> None:
         self._store = store
+        self._acts = acts
         self._builder = builder
 
     async def list(self, *, only_open: bool, limit: int) -> Sequence[Unexplained]:
@@ -40,6 +43,14 @@ class Explaining:
             return found
         await self._check_free(found, payout_id)
         payout = None if payout_id is None else await self._payable(payout_id, found.hit)
+        await self._acts.note(
+            caller,
+            "unexplained:explain",
+            txid,
+            reason=note,
+            before=_tied_to(found.payout_id) if found.explained_by else "unexplained",
+            after=_tied_to(payout_id),
+        )
         if not await self._store.claim_unexplained(found, payout_id, caller.name, note):
             raise PayoutError("P500", "this transfer is explained otherwise already")
         if payout is not None and payout.status is not PayoutStatus.COMPLETED:
@@ -47,6 +58,7 @@ class Explaining:
                 payout,
                 PayoutStatus.COMPLETED,
                 by=caller.name,
+                request_id=caller.request_id,
                 why=Reason(None, f"paid by {txid}, which had been forgotten: {note}"),
                 fields={"linked_hit": found.hit},
             )
@@ -84,6 +96,11 @@ class Explaining:
         if not all_attempts_unpaid(payout):
             raise PayoutError("P500", "this payout has an attempt that is live or paid")
         return payout
+
+
+def _tied_to(payout_id: str | None) -> str:
+    """What a transfer is declared to be, as the audit log keeps it."""
+    return "known" if payout_id is None else payout_id
 
 
 def is_linked(payout: Payout, txid: str) -> bool:

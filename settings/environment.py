@@ -9,12 +9,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from settings.keys import JwtKey, KeyId, PublicKeys, SharedSecrets
 from settings.values import (
     Address,
     HttpUrls,
-    JwtKey,
     LogLevel,
     MongodbUrl,
+    Networks,
     PermissionId,
     PrivateKey,
     RedisUrl,
@@ -91,6 +92,7 @@ class Environment(BaseModel):
     service_port: int = Field(default=DEFAULT_PORT, ge=1, le=65_535)
     workers: int = Field(default=1, ge=1, le=64)
     timeout: int = Field(default=30, ge=1, le=3600)
+    forwarded_allow_ips: Networks = "127.0.0.1"
     log_level: LogLevel = "INFO"
     access_log: bool = True
     debug: bool = False
@@ -107,6 +109,9 @@ class Environment(BaseModel):
     redis_url: RedisUrl = Field(description="the URL of a Redis or Valkey, redis://…")
 
     jwt_secret_key: JwtKey = Field(description="a random secret of at least 32 bytes")
+    jwt_key_id: KeyId | None = None
+    jwt_other_secret_keys: SharedSecrets = ()
+    jwt_jwks_file: PublicKeys = ()
     metrics_public: bool = True
     require_idempotency_key: bool = False
 
@@ -136,6 +141,7 @@ SECRET_VARIABLES: Final = frozenset(
         "MONGODB_URL",
         "REDIS_URL",
         "JWT_SECRET_KEY",
+        "JWT_OTHER_SECRET_KEYS",
         "WALLET_ENCRYPTION_KEY",
         "TRON_PRIVATE_KEY",
         "TRONGRID_API_KEY",

@@ -91,6 +91,14 @@ class SettleConfig(Frozen):
     unsent_after_seconds: Seconds
 
 
+class AuditConfig(Frozen):
+    """The audit log: how often and how much is copied into it, and how long it stays in place."""
+
+    poll_seconds: Seconds
+    group_size: int = Field(ge=1, le=1000)
+    retention_days: int = Field(ge=1, le=36_500)
+
+
 class TronConfig(Frozen):
     """Calls to one endpoint: how many a second, how many at once, and how large an answer; and
     after how long a silence an endpoint has no say in what is believed."""
@@ -103,16 +111,26 @@ class TronConfig(Frozen):
 
 
 class ApiConfig(Frozen):
-    """Pages and bodies."""
+    """Pages; what one request may be and take; and how many there may be of them, and of
+    connections, in one process."""
 
     default_page_size: int = Field(ge=1, le=1000)
     max_page_size: int = Field(ge=1, le=1000)
     max_body_bytes: int = Field(ge=1024, le=1 << 24)
+    max_in_flight: int = Field(ge=1, le=100_000)
+    request_seconds: Seconds
+    refusal_seconds: float = Field(ge=0, le=10)
+    max_connections: int = Field(ge=1, le=100_000)
+    head_seconds: Seconds
+    max_head_bytes: int = Field(ge=1024, le=1 << 20)
+    max_headers: int = Field(ge=16, le=1000)
 
     @model_validator(mode="after")
     def _check(self) -> "ApiConfig":
         if self.default_page_size > self.max_page_size:
             raise ValueError("default_page_size ≤ max_page_size")
+        if 2 * self.refusal_seconds > self.request_seconds:
+            raise ValueError("refusal_seconds at most half of request_seconds")
         return self
 
 
@@ -125,6 +143,7 @@ class RouterConfig(Frozen):
     fees: FeeConfig
     preflight: PreflightConfig
     settle: SettleConfig
+    audit: AuditConfig
     tron: TronConfig
     mongodb: MongoPoolSettings
     redis: RedisPoolSettings

@@ -1,60 +1,52 @@
 """`payout-security-policies.yaml`: who may do what, and which tokens are taken."""
 
-from enum import StrEnum
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from models.permission import Permission, Reach, grants_of, parse_permission
+from settings.roles import Role as Role
+from settings.throttling import CLASS_OF, RateLimit, RateLimits
 from settings.values import Frozen
 
 
-class Role(StrEnum):
-    """Who a token speaks for."""
-
-    USER = "USER"
-    NODE_OPERATOR = "NODE_OPERATOR"
-    APPROVER = "APPROVER"
-    SERVICE = "SERVICE"
-    ADMIN = "ADMIN"
-    SUPER_ADMIN = "SUPER_ADMIN"
-
-
-class Scope(StrEnum):
-    """Whose payouts a role reaches: its own, those of its token's node as well, or all."""
-
-    OWN = "own"
-    NODE = "node"
-    ALL = "all"
-
-
-class Permission(StrEnum):
-    """What a role may do within its scope."""
-
-    CREATE = "create"
-    LIST = "list"
-    VIEW = "view"
-    CANCEL = "cancel"
-    RESOLVE = "resolve"
-    STATS = "stats"
-    UNEXPLAINED = "unexplained"
-    GATES = "gates"
+def _permission(value: object) -> Permission:
+    if not isinstance(value, str):
+        raise ValueError("noun:action:reach such as payout:create:own")
+    return parse_permission(value)
 
 
 class RolePolicy(Frozen):
-    """One role's reach and permissions."""
+    """What a role may do, how far each of it reaches, and how often."""
 
-    scope: Scope
-    may: frozenset[Permission]
+    permissions: tuple[Annotated[Permission, BeforeValidator(_permission)], ...]
+    rate_limits: RateLimits
+
+    @property
+    def grants(self) -> Mapping[str, Reach]:
+        """How far each permitted action reaches."""
+        return grants_of(self.permissions)
+
+    @model_validator(mode="after")
+    def _check(self) -> "RolePolicy":
+        used = {CLASS_OF[action] for action in self.grants}
+        missing = sorted(kind for kind in used if getattr(self.rate_limits, kind) is None)
+        if missing:
+            raise ValueError(f"rate_limits for {', '.join(missing)}, which its permissions use")
+        return self
 
 
 class JwtPolicy(Frozen):
     """Which tokens are taken."""
 
-    # HMAC only: JWT_SECRET_KEY is a shared secret.
+    # HMAC only: these are the algorithms of shared secrets (settings/keys.py).
     algorithms: tuple[Literal["HS256", "HS384", "HS512"], ...] = Field(min_length=1)
     required_claims: tuple[Literal["sub", "role", "iat", "exp", "jti"], ...]
     leeway_seconds: int = Field(ge=0, le=300)
     max_token_hours: float = Field(gt=0, le=24 * 366)
+    issuer: str | None = Field(max_length=256)
+    audience: str | None = Field(max_length=256)
 
     @model_validator(mode="after")
     def _check(self) -> "JwtPolicy":
@@ -68,4 +60,5 @@ class SecurityPolicies(Frozen):
     """`payout-security-policies.yaml`."""
 
     jwt: JwtPolicy
+    anonymous: RateLimit
     roles: dict[Role, RolePolicy] = Field(min_length=1)

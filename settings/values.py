@@ -1,5 +1,6 @@
 """The types of values in settings: what is taken, and what is said about the rest."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -67,12 +68,6 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _jwt_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < 32:
-        raise ValueError("at least 32 bytes")
-    return value
-
-
 def _wallet_key(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < 12:
         raise ValueError("32 bytes as hex or base64, or a passphrase of at least 12 characters")
@@ -94,6 +89,16 @@ def _http_urls(value: str) -> tuple[str, ...]:
     return urls
 
 
+def _networks(value: str) -> str:
+    parts = [part.strip() for part in value.split(",")]
+    try:
+        for part in parts:
+            ip_network(part)
+    except ValueError:
+        raise ValueError("IP addresses or networks such as 10.0.0.0/8, commas between") from None
+    return ",".join(parts)
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -101,7 +106,6 @@ def _upper(value: object) -> object:
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 MongodbUrl = Annotated[SecretStr, AfterValidator(_mongodb_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-JwtKey = Annotated[SecretStr, AfterValidator(_jwt_key)]
 WalletKey = Annotated[SecretStr, AfterValidator(_wallet_key)]
 PermissionId = Annotated[int, AfterValidator(_permission_id)]
 LogLevel = Annotated[
@@ -111,6 +115,7 @@ Money = Annotated[int, BeforeValidator(_money)]
 PositiveMoney = Annotated[Money, Field(gt=0)]
 Address = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Networks = Annotated[str, AfterValidator(_networks)]
 HttpUrls = Annotated[tuple[str, ...], BeforeValidator(_http_urls)]
 
 

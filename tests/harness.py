@@ -14,6 +14,7 @@ import httpx
 
 from adapters.memory.signals import LocalWakeups
 from adapters.memory.store import MemoryPayoutStore
+from adapters.memory.tokens import MemoryRevocations
 from adapters.signer.local import LocalSigner
 from adapters.tron.client import ChainSettings, TronChain
 from adapters.tron.codec import ProtobufCodec
@@ -24,7 +25,8 @@ from models.caller import Caller
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
 from models.payout import NewPayout, Order, Payout, PayoutReason
-from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.permission import grants_of, parse_permission
+from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
 from services.assembly import Policies, Ports, Services, assemble
 from services.ids import payout_id
 from utils.circuit_breaker import BreakerPolicy, CircuitBreaker
@@ -32,12 +34,8 @@ from utils.rate_limiter import RateLimiter
 from utils.retry import RetryPolicy
 
 SOLID_LAG = 3
-SERVICE = Caller(
-    subject="platform",
-    role="SERVICE",
-    scope="all",
-    may=frozenset({"create", "list", "view", "cancel", "resolve", "stats", "unexplained"}),
-)
+EVERYTHING = grants_of([parse_permission("*:*:all")])
+SERVICE = Caller(subject="platform", role="SERVICE", grants=EVERYTHING)
 
 POLICIES = Policies(
     usdt_contract="TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
@@ -64,6 +62,7 @@ POLICIES = Policies(
     settle=SettlePolicy(
         blocks_per_read=20, group_size=100, resend_after_seconds=75, unsent_after_seconds=20
     ),
+    audit=AuditPolicy(group_size=200, retention_seconds=86_400),
     head_stale_seconds=30,
     saving=RetryPolicy(tries=3, base_seconds=0, max_seconds=0),
     quarantine=False,
@@ -251,6 +250,7 @@ async def open_house(
         signer=signer or LocalSigner(bytes.fromhex(DEVNET_KEYS[0])),
         wakeups=LocalWakeups(),
         observer=figures,
+        revocations=MemoryRevocations(clock),
         replica=replica,
         new_id=payout_id,
         new_token=lambda: uuid.uuid4().hex,

@@ -13,7 +13,7 @@ from devnet.node import Verdict
 from devnet.transaction import Transaction
 from models.chain import Transfer
 from models.money import BASE_UNITS, Currency
-from models.payout import Payout, PayoutStatus
+from models.payout import TERMINAL, Payout, PayoutStatus
 from models.transaction import Attempt, AttemptState
 from ports.chain import ChainUnavailableError, Draft
 from ports.store import PayoutQuery, StoreError
@@ -122,6 +122,7 @@ async def hold_promises(house: House) -> None:
         assert tuple(attempt.txid for attempt in attempts) == payout.txids
         assert sum(can_pay(house, attempt) for attempt in attempts) <= 1, payout
         assert (payout.live_attempt is not None) is (payout.status is PayoutStatus.PROCESSING)
+        assert payout.status not in TERMINAL or code_of(payout) not in ("P202", "P203"), payout
         for attempt in payout.attempts:
             if attempt.state is AttemptState.DEAD:
                 assert house.net.solid.timestamp >= attempt.expiration_ms, payout

@@ -16,7 +16,8 @@ class Loop:
     """Calls `turn` until it says that nothing more is there at once, then awaits `pause`.
 
     A turn that fails is logged and counted as one with nothing more to do, so that `pause` is the
-    back-off. `problem` is what the last turn failed with, `turns` how many ended well.
+    back-off. `problem` is what the last turn failed with, `turns` how many ended well;
+    `succeeded_at` and `failed_at` are when the last one did, by the clock of the event loop.
     """
 
     def __init__(
@@ -30,6 +31,8 @@ class Loop:
         self._pause = pause
         self.problem = ""
         self.turns = 0
+        self.succeeded_at: float | None = None
+        self.failed_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Loop until `stop` is set. Raises only CancelledError."""
@@ -46,11 +49,13 @@ class Loop:
             if not self.problem:
                 log.exception("loop turn failed", loop=self.name)
             self.problem = f"{type(error).__name__}: {error}"
+            self.failed_at = asyncio.get_running_loop().time()
             return False
         if self.problem:
             log.info("loop works again", loop=self.name)
         self.problem = ""
         self.turns += 1
+        self.succeeded_at = asyncio.get_running_loop().time()
         return more
 
 

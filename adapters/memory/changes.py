@@ -33,6 +33,7 @@ def changed(payout: Payout, change: Change, now: datetime) -> Payout:
     }
     if change.to_status is not change.guard.status:
         assignments["history"] = (*payout.history, _event(change, now))
+        assignments["outbox"] = (*payout.outbox, len(payout.history))
     if change.to_status is PayoutStatus.COMPLETED:
         assignments["completed_at"] = now
     if change.due_in_seconds is not None:
@@ -54,4 +55,5 @@ def _event(change: Change, now: datetime) -> Event:
         to_status=change.to_status,
         why=change.why,
         txid=change.event_txid,
+        request_id=change.request_id,
     )

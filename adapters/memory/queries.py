@@ -6,10 +6,10 @@ from ports.store import PayoutQuery, Scope
 
 def in_scope(scope: Scope, payout: Payout) -> bool:
     """Whether a scope lets one see a payout."""
-    order = payout.order
-    return scope.everything or (
-        (scope.client is not None and payout.client == scope.client)
-        or (scope.node_id is not None and order.node_id == scope.node_id)
+    return (scope.any_tenant or payout.tenant == scope.tenant) and (
+        scope.everybody
+        or (scope.client is not None and payout.client == scope.client)
+        or (scope.node_id is not None and payout.order.node_id == scope.node_id)
     )
 
 

@@ -4,11 +4,12 @@ It is the twin for tests and simulations: one thread, one process, deterministic
 the function that it is given. Nothing survives the process.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.changes import changed, guard_holds
 from adapters.memory.queries import fits, in_scope
 from adapters.memory.windows import LimitWindows
@@ -26,10 +27,12 @@ from models.payout import (
 )
 from models.transaction import Attempt, AttemptState, BroadcastNote
 from ports.store import (
+    Backlog,
     Claim,
     Exposure,
     Gate,
     KeyTakenError,
+    Leased,
     PayoutGoneError,
     PayoutQuery,
     Scope,
@@ -40,14 +43,15 @@ from ports.store import (
 )
 
 
-class MemoryPayoutStore:
+class MemoryPayoutStore(MemoryAuditLog):
     """ports.store.PayoutStore in dictionaries."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         """`now` is the store's clock, UTC."""
         self._now = now
         self._payouts: dict[str, Payout] = {}
-        self._ids_by_key: dict[tuple[str, str], str] = {}
+        super().__init__(self._payouts, now)
+        self._ids_by_key: dict[tuple[str | None, str, str], str] = {}
         self._ids_by_txid: dict[str, str] = {}
         self._unsettled: dict[str, frozenset[str]] = {}
         self._unexplained: dict[str, Unexplained] = {}
@@ -77,15 +81,15 @@ class MemoryPayoutStore:
         if payout.payout_id in self._payouts:
             return
         if payout.idempotency_key is not None:
-            key = (payout.client, payout.idempotency_key)
+            key = (payout.tenant, payout.client, payout.idempotency_key)
             if key in self._ids_by_key:
                 raise KeyTakenError(payout.idempotency_key)
             self._ids_by_key[key] = payout.payout_id
         self._payouts[payout.payout_id] = payout
         self._ids_by_txid |= dict.fromkeys(payout.txids, payout.payout_id)
 
-    async def find_by_key(self, client: str, key: str) -> Payout | None:
-        payout_id = self._ids_by_key.get((client, key))
+    async def find_by_key(self, client: str, key: str, tenant: str | None = None) -> Payout | None:
+        payout_id = self._ids_by_key.get((tenant, client, key))
         return None if payout_id is None else self._payouts[payout_id]
 
     async def get(self, payout_id: str) -> Payout | None:
@@ -139,14 +143,38 @@ class MemoryPayoutStore:
     async def standing(self) -> Standing:
         return Standing(self._cursor, await self.gates(), await self.count_open_unexplained())
 
-    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+    async def claim(
+        self,
+        limit: int,
+        owner: str,
+        token: str,
+        lease_seconds: float,
+        currencies: Collection[Currency] = tuple(Currency),
+    ) -> Claim:
         now = self._now()
-        candidates = [payout for payout in self._judged_pending() if _due(payout, now)]
+        candidates = [
+            payout
+            for payout in self._judged_pending()
+            if payout.order.currency in currencies and _due(payout, now)
+        ]
         candidates.sort(key=lambda payout: (-payout.order.priority, payout.due_at))
         lease = Lease(owner, token, now + timedelta(seconds=lease_seconds))
         claimed = [replace(payout, lease=lease) for payout in candidates[:limit]]
         self._payouts.update({payout.payout_id: payout for payout in claimed})
         return Claim(claimed, self._cursor if claimed else None)
+
+    async def backlog(self) -> Backlog:
+        now = self._now()
+        pending = [*self._with(PayoutStatus.PENDING)]
+        leases: dict[str, Leased] = {}
+        for lease in (payout.lease for payout in pending):
+            if lease is not None and lease.until > now:
+                held = leases.get(lease.owner, Leased(lease.owner, 0, lease.until))
+                until = max(held.until, lease.until)
+                leases[lease.owner] = replace(held, payouts=held.payouts + 1, until=until)
+        oldest = min(pending, key=lambda payout: payout.payout_id, default=None)
+        held_by = [leases[owner] for owner in sorted(leases)]
+        return Backlog(oldest.created_at if oldest else None, held_by)
 
     async def recorded(self, token: str) -> Sequence[Payout]:
         return [
@@ -351,9 +379,10 @@ class MemoryPayoutStore:
         reason: str,
         needs_trx_sun: int | None = None,
         needs_usdt: int | None = None,
+        closed_by: str | None = None,
     ) -> None:
         closed_at = self._gates[name].closed_at if name in self._gates else self._now()
-        self._gates[name] = Gate(name, reason, closed_at, needs_trx_sun, needs_usdt)
+        self._gates[name] = Gate(name, reason, closed_at, needs_trx_sun, needs_usdt, closed_by)
 
     async def open_gate(self, name: str) -> bool:
         return self._gates.pop(name, None) is not None

@@ -5,7 +5,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from adapters.mongo.client import Document
-from adapters.mongo.expressions import NOW, Expression, after_now, literal, pushed, without
+from adapters.mongo.expressions import NOW, Expression, after_now, items, literal, pushed, without
 from models.payout import Change, Guard, PayoutStatus
 from models.transaction import Attempt, AttemptState
 
@@ -46,6 +46,7 @@ def _assignments(change: Change) -> dict[str, Any]:
     }
     if change.to_status is not change.guard.status:
         assignments["history"] = pushed("$history", _event(change))
+        assignments["outbox"] = pushed("$outbox", {"$size": items("$history")})
     if change.to_status is PayoutStatus.COMPLETED:
         assignments["completed_at"] = NOW
     if change.due_in_seconds is not None:
@@ -66,6 +67,7 @@ def _event(change: Change) -> Expression:
         "to_status": literal(change.to_status),
         "why": literal(change.why),
         "txid": literal(change.event_txid),
+        "request_id": literal(change.request_id),
     }
 
 

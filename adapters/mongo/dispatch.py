@@ -1,11 +1,11 @@
 """Leasing due payouts, and what live attempts may still take."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pymongo import UpdateOne
 
 from adapters.mongo.client import Document
-from adapters.mongo.documents import CURSOR_ID, cursor_of, decode, payout_of
+from adapters.mongo.documents import CURSOR_ID, Kind, cursor_of, decode, payout_of
 from adapters.mongo.errors import confirmed
 from adapters.mongo.expressions import (
     NOT_TEXT,
@@ -24,7 +24,7 @@ from adapters.mongo.unexplained import OPEN_UNEXPLAINED
 from models.money import Currency
 from models.payout import Payout, PayoutStatus
 from models.transaction import BroadcastNote
-from ports.store import Claim, Exposure, Gate, Standing
+from ports.store import Backlog, Claim, Exposure, Gate, Leased, Standing
 
 _CLAIMABLE: Document = {
     "status": PayoutStatus.PENDING,
@@ -60,12 +60,20 @@ class Dispatch(StorePart):
         )
 
     @confirmed
-    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+    async def claim(
+        self,
+        limit: int,
+        owner: str,
+        token: str,
+        lease_seconds: float,
+        currencies: Collection[Currency] = tuple(Currency),
+    ) -> Claim:
+        wanted = {**_CLAIMABLE, "order.currency": {"$in": [each.value for each in currencies]}}
         urgency = [("order.priority", -1), ("due_at", 1)]
         candidates = [
             candidate["_id"]
             async for candidate in self._payouts.find(
-                _CLAIMABLE, {"_id": 1}, sort=urgency, limit=limit, batch_size=limit
+                wanted, {"_id": 1}, sort=urgency, limit=limit, batch_size=limit
             )
         ]
         if not candidates:
@@ -94,6 +102,24 @@ class Dispatch(StorePart):
             payouts=[payout_of(found[each]) for each in candidates if each in found],
             cursor=cursor_of(cursor) if cursor else None,
         )
+
+    @confirmed
+    async def backlog(self) -> Backlog:
+        leased: Document = {
+            "status": PayoutStatus.PENDING,
+            "lease.token": TEXT,
+            "$expr": is_ahead("$lease.until"),
+        }
+        stages: list[Document] = [
+            {"$match": leased},
+            {"$group": _LEASED},
+            {"$sort": {"_id": 1}},
+            {"$project": {"_id": 0}},
+        ]
+        leases = [decode(Leased, each) async for each in self._payouts.aggregate(stages)]
+        pending = {"status": PayoutStatus.PENDING, "kind": Kind.PAYOUT}
+        oldest = await self._payouts.find_one(pending, {"created_at": 1}, sort=[("_id", 1)])
+        return Backlog(oldest["created_at"] if oldest else None, leases)
 
     @confirmed
     async def recorded(self, token: str) -> Sequence[Payout]:
@@ -126,6 +152,13 @@ def _sum_of(currency: Currency) -> Expression:
     is_it: Expression = {"$eq": ["$order.currency", currency.value]}
     return {"$sum": {"$cond": [is_it, "$order.amount", 0]}}
 
+
+_LEASED: Document = {
+    "_id": "$lease.owner",
+    "owner": {"$first": "$lease.owner"},
+    "payouts": {"$sum": 1},
+    "until": {"$max": "$lease.until"},
+}
 
 _EXPOSURE: Document = {
     "_id": None,

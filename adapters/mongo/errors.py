@@ -17,6 +17,9 @@ P = ParamSpec("P")
 S = TypeVar("S", bound=StorePart)
 T = TypeVar("T")
 
+DUPLICATE_KEY = 11000
+"""MongoDB's error code for a key that is there already."""
+
 
 @contextmanager
 def store_errors() -> Iterator[None]:
@@ -59,3 +62,10 @@ def describe(error: Exception) -> str:
         first = faults[0].get("errmsg", "") if faults else ""
         return f"{len(faults)} of a group failed, the first with: {first}"
     return f"{type(error).__name__}: {error}"
+
+
+def only_duplicates(error: BulkWriteError) -> bool:
+    """Whether a bulk met keys that were there already, and no other trouble."""
+    faults = error.details.get("writeErrors", [])
+    unconfirmed = error.details.get("writeConcernErrors", [])
+    return not unconfirmed and all(fault["code"] == DUPLICATE_KEY for fault in faults)

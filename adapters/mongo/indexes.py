@@ -1,13 +1,13 @@
 """Every index, the query that it serves, and the check that the server has exactly these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
-from adapters.mongo.client import Database, Document
+from adapters.mongo.client import Collection, Database, Document
 from adapters.mongo.documents import Kind
 from adapters.mongo.expressions import TEXT
 from models.payout import PayoutStatus, Reservation
@@ -19,7 +19,7 @@ _UNFIT_CODES = frozenset({67, 85, 86, 11000})
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index of the payouts collection; `only` is its partial filter."""
+    """One index of a collection; `only` is its partial filter."""
 
     name: str
     keys: Sequence[tuple[str, int]]
@@ -41,6 +41,11 @@ def _newest_first(name: str, path: str, serves: str) -> Index:
     return Index(name, [(path, ASCENDING), ("_id", DESCENDING)], serves, only={path: TEXT})
 
 
+def _of_entries(name: str, path: str) -> Index:
+    serves = f"list_entries by {path}"
+    return Index(name, [(path, ASCENDING), ("_id", DESCENDING)], serves, only={path: TEXT})
+
+
 PAYOUT_INDEXES: Sequence[Index] = (
     Index(
         "txids_unique",
@@ -50,22 +55,22 @@ PAYOUT_INDEXES: Sequence[Index] = (
         only={"txids": TEXT},
     ),
     Index(
-        "client_key_unique",
-        [("client", ASCENDING), ("idempotency_key", ASCENDING)],
-        "one payout per client and idempotency key; find_by_key",
+        "owner_key_unique",
+        [("client", ASCENDING), ("idempotency_key", ASCENDING), ("tenant", ASCENDING)],
+        "one payout per client, tenant and idempotency key; find_by_key",
         unique=True,
         only={"idempotency_key": TEXT},
     ),
     Index(
-        "pending_by_urgency",
-        [("order.priority", DESCENDING), ("due_at", ASCENDING)],
-        "claim: candidates by (priority, due time)",
+        "pending_by_currency",
+        [("order.currency", ASCENDING), ("order.priority", DESCENDING), ("due_at", ASCENDING)],
+        "claim: candidates of some currencies by (priority, due time)",
         only={"status": PayoutStatus.PENDING.value},
     ),
     Index(
         "lease_token",
         [("lease.token", ASCENDING)],
-        "recorded; exposure: what others are building",
+        "recorded; exposure: what others are building; backlog: leases",
         only={"lease.token": TEXT},
     ),
     Index(
@@ -98,19 +103,50 @@ PAYOUT_INDEXES: Sequence[Index] = (
         "ended: payouts of a day in a terminal state, in order",
     ),
     Index(
+        "unlogged",
+        [("kind", ASCENDING), ("outbox", ASCENDING)],
+        "what the audit log has not got yet",
+        only={"outbox": {"$gte": 0}},
+    ),
+    Index(
         "unexplained",
         [("explained_at", ASCENDING), ("hits.block.number", ASCENDING)],
         "unexplained, count_open_unexplained",
         only={"kind": Kind.UNEXPLAINED.value},
     ),
     _newest_first("by_client", "client", "list and totals: own payouts"),
+    _newest_first("by_tenant", "tenant", "list and totals: payouts of a tenant"),
     _newest_first("by_node", "order.node_id", "list and totals: payouts of a node"),
-    _newest_first("by_status", "status", "list by status"),
+    _newest_first("by_status", "status", "list by status; backlog: the oldest pending payout"),
     _newest_first("by_recipient", "order.recipient_address", "list by recipient"),
     _newest_first("by_session", "order.session_id", "list by session"),
     _newest_first("by_reference", "order.reference", "list by reference"),
     Index("by_created", [("created_at", DESCENDING)], "list by time of creation"),
 )
+
+
+AUDIT_INDEXES: Sequence[Index] = (
+    Index(
+        "source_unique",
+        [("source", ASCENDING), ("n", ASCENDING)],
+        "each event and act is in the log once; logged",
+        unique=True,
+    ),
+    _of_entries("by_subject", "subject"),
+    _of_entries("by_action", "action"),
+    _of_entries("by_who", "by"),
+    _of_entries("by_request", "request_id"),
+    Index("by_time", [("at", DESCENDING)], "list_entries by time"),
+)
+
+INDEXES: Mapping[str, Sequence[Index]] = {
+    "payouts": PAYOUT_INDEXES,
+    "audit_log": AUDIT_INDEXES,
+    "audit_archive": AUDIT_INDEXES,
+}
+
+RETIRED: Sequence[str] = ("client_key_unique", "pending_by_urgency")
+"""Indexes of earlier versions that would refuse what is right now, or that serve nothing."""
 
 
 async def ensure_indexes(database: Database) -> None:
@@ -119,17 +155,26 @@ async def ensure_indexes(database: Database) -> None:
     Raises UnfitStoreError when an index can't be made (the data breaks a unique one, or another
     index is in its place) or is not as it must be.
     """
-    collection = database["payouts"]
+    for name, indexes in INDEXES.items():
+        await _ensure(database[name], indexes)
+
+
+async def _ensure(collection: Collection, indexes: Sequence[Index]) -> None:
     try:
-        await collection.create_indexes([index.model() for index in PAYOUT_INDEXES])
+        await collection.create_indexes([index.model() for index in indexes])
     except OperationFailure as error:
         if error.code in _UNFIT_CODES:
-            raise UnfitStoreError(_message(f"can't be made: {error.details or error}")) from error
+            problem = f"can't be made: {error.details or error}"
+            raise UnfitStoreError(_message(collection.name, problem)) from error
         raise
     there = {found["name"]: _essence(found) async for found in collection.list_indexes()}
-    for index in PAYOUT_INDEXES:
+    for name in RETIRED:
+        if name in there:
+            await collection.drop_index(name)
+    for index in indexes:
         if there.get(index.name) != _essence(index.model().document):
-            raise UnfitStoreError(_message(f"{index.name} is not as it must be"))
+            problem = f"{index.name} is not as it must be"
+            raise UnfitStoreError(_message(collection.name, problem))
 
 
 def _essence(description: Any) -> Document:
@@ -138,9 +183,9 @@ def _essence(description: Any) -> Document:
     return {**document, "key": list(dict(document["key"]).items())}
 
 
-def _message(problem: str) -> str:
+def _message(collection: str, problem: str) -> str:
     return (
-        f"the indexes of the payouts collection are unfit: {problem}. Without them a payout could "
-        "be paid twice. Drop or rename the index that is in the way, or find the documents that "
-        "break it, then start again"
+        f"the indexes of the {collection} collection are unfit: {problem}. Without them a payout "
+        "could be paid twice, or be in the audit log twice. Drop or rename the index that is in "
+        "the way, or find the documents that break it, then start again"
     )

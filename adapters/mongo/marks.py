@@ -28,6 +28,7 @@ class Marks(StorePart):
         reason: str,
         needs_trx_sun: int | None = None,
         needs_usdt: int | None = None,
+        closed_by: str | None = None,
     ) -> None:
         gate = {
             "kind": "gate",
@@ -36,6 +37,7 @@ class Marks(StorePart):
             "closed_at": {"$ifNull": ["$closed_at", NOW]},
             "needs_trx_sun": literal(needs_trx_sun),
             "needs_usdt": literal(needs_usdt),
+            "closed_by": literal(closed_by),
         }
         await self._marks.update_one({"_id": f"gate:{name}"}, [{"$set": gate}], upsert=True)
 

@@ -10,7 +10,7 @@ NEVER_OPENS = BreakerPolicy(failure_threshold=1000, recovery_seconds=0)
 
 
 class StorePart:
-    """A group of the store's methods over its three collections.
+    """A group of the store's methods over its collections.
 
     All calls go through `breaker`; one that never opens unless another is given.
     """
@@ -21,5 +21,9 @@ class StorePart:
         self._payouts = database["payouts"]
         self._windows = database["limit_windows"]
         self._marks = database["marks"]
+        self._acts = database["acts"]
+        self._log = database["audit_log"]
+        self._archive = database["audit_archive"]
+        self._revocations = database["revocations"]
         options: Any = database.client.options  # the driver's annotation is wrong
         self.timeout_seconds: float | None = options.timeout

@@ -42,8 +42,9 @@ class Payouts(StorePart):
         raise StoreError(f"MongoDB refused to insert {payout.payout_id}") from error
 
     @confirmed
-    async def find_by_key(self, client: str, key: str) -> Payout | None:
-        found = await self._payouts.find_one({"client": client, "idempotency_key": key})
+    async def find_by_key(self, client: str, key: str, tenant: str | None = None) -> Payout | None:
+        wanted = {"client": client, "tenant": tenant, "idempotency_key": key}
+        found = await self._payouts.find_one(wanted)
         return payout_of(found) if found else None
 
     @confirmed

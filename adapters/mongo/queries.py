@@ -39,7 +39,9 @@ def query_filter(query: PayoutQuery) -> Document:
 def scope_filter(scope: Scope) -> Document:
     """The payouts that a scope lets one see."""
     payouts: Document = {"kind": Kind.PAYOUT}
-    if scope.everything:
+    if not scope.any_tenant:
+        payouts["tenant"] = scope.tenant
+    if scope.everybody:
         return payouts
     paths = {"client": scope.client, "order.node_id": scope.node_id}
     own = [{path: {"$eq": value}} for path, value in paths.items() if value is not None]

@@ -8,15 +8,13 @@ from pymongo.results import BulkWriteResult
 
 from adapters.mongo.client import Document
 from adapters.mongo.documents import CURSOR_ID, Kind, cursor_of, encode, payout_of
-from adapters.mongo.errors import confirmed
+from adapters.mongo.errors import confirmed, only_duplicates
 from adapters.mongo.expressions import TEXT, Expression, after_now, is_set, items
 from adapters.mongo.part import StorePart
 from models.chain import Cursor, Hit
 from models.payout import OPEN, Payout, PayoutStatus
 from models.transaction import AttemptState
 from ports.store import StoreError
-
-_DUPLICATE_KEY = 11000
 
 
 class Settlement(StorePart):
@@ -47,7 +45,7 @@ class Settlement(StorePart):
             try:
                 return await self._payouts.bulk_write(group, ordered=True)
             except BulkWriteError as error:
-                if not _only_duplicates(error):
+                if not only_duplicates(error):
                     raise
         raise StoreError("MongoDB finds a duplicate key that nobody has")
 
@@ -132,9 +130,3 @@ def _cursor_update(expected: Cursor | None, new: Cursor) -> UpdateOne:
     return UpdateOne(
         {"_id": CURSOR_ID, "cursor": encode(expected)}, {"$set": {"cursor": encode(new)}}
     )
-
-
-def _only_duplicates(error: BulkWriteError) -> bool:
-    faults = error.details.get("writeErrors", [])
-    unconfirmed = error.details.get("writeConcernErrors", [])
-    return not unconfirmed and all(fault["code"] == _DUPLICATE_KEY for fault in faults)

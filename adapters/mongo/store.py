@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pymongo
 
+from adapters.mongo.audit import Audit
 from adapters.mongo.client import Document
 from adapters.mongo.dispatch import Dispatch
 from adapters.mongo.errors import confirmed, store_errors
@@ -28,6 +29,7 @@ class MongoPayoutStore(
     UnexplainedTransfers,
     Limits,
     Marks,
+    Audit,
 ):
     """ports.store.PayoutStore over a database of `adapters.mongo.client.majority_database`."""
 

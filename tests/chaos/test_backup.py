@@ -73,7 +73,7 @@ def explain(api: httpx.Client, txid: str, payout_id: str | None) -> httpx.Respon
 
 def closed_by(api: httpx.Client) -> set[str]:
     """Why nothing is paid now."""
-    return {one["name"] for one in api.get("/status").json()["dispatch_closed_by"]}
+    return {one["name"] for one in api.get("/admin/status").json()["dispatch_closed_by"]}
 
 
 def test_a_restored_backup_pays_nothing_twice(tmp_path: Path, mongod: Mongod) -> None:

@@ -24,6 +24,7 @@ from tests.e2e.kit import (
 TRONGRID_KEY = "e2e-trongrid-key-90b2c4"
 TOKENS = {
     "good": token(),
+    "an operator's": token("ADMIN", "ada"),
     "expired": token(exp=1),
     "too long a life": token(exp=4_000_000_000),
     "altered": token()[:-6] + "AAAAAA",
@@ -33,7 +34,7 @@ TOKENS = {
 """A client may also send a secret where a token belongs."""
 
 PUBLIC = ("/", "/health", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json")
-GUARDED = ("/payouts", "/payouts/stats", "/status", "/unexplained", "/gates", "/nowhere")
+GUARDED = ("/payouts", "/payouts/stats", "/admin/status", "/unexplained", "/gates", "/nowhere")
 
 
 @pytest.fixture

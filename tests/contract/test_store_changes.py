@@ -38,6 +38,7 @@ async def test_a_move_sets_status_reason_times_version_and_history(store: Payout
         updated_at=found.updated_at,
         version=1,
         history=found.history,
+        outbox=(0,),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from models.money import Currency
 from models.payout import PayoutStatus
 from models.transaction import AttemptState
-from ports.store import Claim, Exposure, PayoutStore
+from ports.store import Backlog, Claim, Exposure, Leased, PayoutStore
 from tests.contract.steps import inserted, moved, processing, put, recording, stored
 from tests.factories import LONG_AGO, OWNER, a_cursor, a_hit, a_payout, an_attempt, an_order
 
@@ -67,6 +67,59 @@ async def test_what_cannot_be_claimed(store: PayoutStore) -> None:
     await processing(store)
     fine = await inserted(store, order=an_order(expires_at=now + hour))
     assert await claimed_ids(store) == [fine.payout_id]
+
+
+async def test_only_the_currencies_that_are_asked_for_are_claimed(store: PayoutStore) -> None:
+    priorities = {3: Currency.USDT, 2: Currency.TRX, 1: Currency.USDT}
+    payouts = {
+        priority: await inserted(store, order=an_order(priority=priority, currency=currency))
+        for priority, currency in priorities.items()
+    }
+
+    async def claimed(*currencies: Currency, limit: int = 10) -> list[int]:
+        claim = await store.claim(limit, "owner", f"token {currencies}", 0, currencies)
+        return [payout.order.priority for payout in claim.payouts]
+
+    assert await claimed() == []
+    assert await claimed(Currency.TRX) == [2]
+    assert await claimed(Currency.USDT) == [3, 1]
+    assert await claimed(Currency.TRX, Currency.USDT) == [3, 2, 1]
+    assert await claimed(Currency.TRX, Currency.USDT, limit=2) == [3, 2]
+    await store.claim(10, "owner", "trx", 60, {Currency.TRX})
+    leases = {priority: (await stored(store, each)).lease for priority, each in payouts.items()}
+    assert {priority for priority, lease in leases.items() if lease and lease.token == "trx"} == {2}
+
+
+async def test_the_backlog_of_an_empty_store(store: PayoutStore) -> None:
+    assert await store.backlog() == Backlog(None, [])
+
+
+async def test_the_backlog_is_as_old_as_the_oldest_that_is_pending(store: PayoutStore) -> None:
+    days = [timedelta(days=number) for number in range(4)]
+    await inserted(store, status=PayoutStatus.COMPLETED, created_at=LONG_AGO)
+    await processing(store, a_payout(created_at=LONG_AGO))
+    for number in (2, 1, 3):
+        await inserted(store, payout_id=f"payout_{number:032x}", created_at=LONG_AGO + days[number])
+    assert await store.backlog() == Backlog(LONG_AGO + days[1], [])
+
+
+async def test_the_backlog_tells_who_holds_how_many_and_until_when(store: PayoutStore) -> None:
+    for _ in range(6):
+        await inserted(store)
+    short = (await store.claim(1, "b", "1", 60)).payouts
+    long = (await store.claim(2, "b", "2", 120)).payouts
+    other = (await store.claim(1, "$a", "3", 60)).payouts
+    await store.claim(1, "gone", "4", 0)
+    (recorded,) = (await store.claim(1, "c", "5", 60)).payouts
+    await put(store, recording(recorded, an_attempt(recorded), lease_token="5"))
+    assert short[0].lease is not None
+    assert long[0].lease is not None
+    assert other[0].lease is not None
+    assert (await store.backlog()).leases == [
+        Leased("$a", 1, other[0].lease.until),
+        Leased("b", 3, long[0].lease.until),
+    ]
+    assert short[0].lease.until < long[0].lease.until
 
 
 async def test_a_lease_keeps_others_out_until_it_ends(store: PayoutStore) -> None:

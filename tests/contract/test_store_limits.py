@@ -164,6 +164,14 @@ async def test_closing_again_keeps_the_first_time(store: PayoutStore) -> None:
     ]
 
 
+async def test_a_gate_says_who_closed_it(store: PayoutStore) -> None:
+    for who in ("ADMIN:$ada", None, "ADMIN:bob"):
+        await store.close_gate("pause:dispatch", "stop", closed_by=who)
+        (gate,) = await store.gates()
+        assert (gate.closed_by, gate.needs_trx_sun, gate.needs_usdt) == (who, None, None)
+    assert list((await store.standing()).gates) == [gate]
+
+
 async def test_the_first_genesis_stays(store: PayoutStore) -> None:
     ids = await asyncio.gather(*(store.remember_genesis(f"{each:064x}") for each in range(8)))
     assert len(set(ids)) == 1

@@ -33,7 +33,7 @@ def read_by_the_service() -> set[str]:
     in_files = {
         name
         for file in DEFAULT_CONFIG_DIR.glob("*.yaml")
-        for name in re.findall(r"^[^#]*\$\{(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(r"^[^#\n]*\$\{(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
     overrides = {override.variable for override in config.ROUTER_OVERRIDES}
     return {field.upper() for field in Environment.model_fields} | overrides | in_files

@@ -83,6 +83,7 @@ QUICK: Changes = {
         "settle.review_seconds": 0.5,
         "settle.resend_after_seconds": 3,
         "settle.unsent_after_seconds": 2,
+        "audit.poll_seconds": 0.2,
         "tron.silent_after_seconds": 1,
         "tron.requests_per_second": 1000,
         "tron.burst": 100,

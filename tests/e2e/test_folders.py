@@ -148,7 +148,7 @@ def test_a_restored_database_starts_in_quarantine_by_itself(
 
     def closed_by(role: str = "ADMIN") -> dict[str, str]:
         with after.api(role) as api:
-            found = api.get("/status").json()["dispatch_closed_by"]
+            found = api.get("/admin/status").json()["dispatch_closed_by"]
         return {one["name"]: one["reason"] for one in found}
 
     reasons = until(lambda: "quarantine" in (seen := closed_by()) and seen)

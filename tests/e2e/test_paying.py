@@ -179,7 +179,7 @@ def totals(api: httpx.Client) -> dict[tuple[str, str], tuple[int, float]]:
 
 def test_roles_see_what_is_theirs(service: Service) -> None:
     with (
-        service.api("USER", "alice") as alice,
+        service.api("USER", "alice", node_id="n-7") as alice,
         service.api("USER", "bob") as bob,
         service.api("NODE_OPERATOR", "carol", node_id="n-7") as node,
         service.api("ADMIN", "dora") as admin,
@@ -188,6 +188,7 @@ def test_roles_see_what_is_theirs(service: Service) -> None:
         path = f"/payouts/{payout['payout_id']}"
         assert [c.get(path).status_code for c in (alice, bob, node, admin)] == [200, 404, 200, 200]
         assert bob.post(f"{path}/cancel").json()["code"] == "P501"
+        assert bob.post("/payouts", json=order(node_id="n-7")).json()["code"] == "P002"
         assert everything(bob) == []
         assert [one["payout_id"] for one in everything(alice)] == [payout["payout_id"]]
         assert [c.get("/payouts/stats").status_code for c in (alice, admin)] == [403, 200]
@@ -291,7 +292,8 @@ UNSIGNED = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + token().split(".")[1] + "."
 )
 def test_bad_tokens_open_nothing(service: Service, bearer: str) -> None:
     with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {bearer}"}) as api:
-        answers = [api.post("/payouts", json=order()), api.get("/payouts"), api.get("/status")]
+        paths = ("/payouts", "/admin/status")
+        answers = [api.post("/payouts", json=order()), *(api.get(path) for path in paths)]
     answers.append(httpx.get(f"{service.url}/payouts"))
     assert {(one.status_code, one.json()["code"]) for one in answers} == {(401, "P001")}
 
@@ -305,18 +307,20 @@ def test_health_status_and_index(service: Service) -> None:
     body = report.json()
     assert (body["service"], body["status"]) == ("tron-payout-router", "healthy")
     names = [part["name"] for part in body["components"]]
-    assert names == ["mongodb", "redis", "tron", "loops", "dispatch"]
+    assert names == ["mongodb", "redis", "tron", "loops", "dispatch", "intake"]
     for path in ("/", "/docs", "/openapi.json", "/health/live", "/health/ready"):
         assert httpx.get(f"{service.url}{path}").status_code == 200
     with service.api() as api:
-        status = api.get("/status").json()
+        assert api.get("/admin/status").status_code == 403
+    with service.api("ADMIN") as api:
+        status = api.get("/admin/status").json()
     assert (status["wallet"], status["dispatch_closed_by"]) == (WALLET, [])
-    assert {loop["name"]: loop["problem"] for loop in status["loops"]} == {
-        "dispatcher": "",
-        "settler": "",
-        "reviewer": "",
-        "housekeeper": "",
-    }
+    assert (status["pauses"], status["gates"], status["open_unexplained"]) == ([], [], 0)
+    names = ("dispatcher", "settler", "reviewer", "housekeeper")
+    loops = {loop["name"]: loop for loop in status["loops"]}
+    assert loops.keys() >= set(names)
+    assert {loop["problem"] for loop in loops.values()} == {""}
+    assert all(loops[name]["succeeded_seconds_ago"] < 60 for name in names)
 
 
 def test_metrics_are_those_that_are_declared(service: Service) -> None:
@@ -334,6 +338,8 @@ def test_metrics_are_those_that_are_declared(service: Service) -> None:
         "tron_node_errors_total",
         "payout_breaker_state",
         "payout_dispatch_closed",
+        "payout_rate_limited_total",
+        "payout_overload_total",
     }
     (broadcasts,) = {
         sample.value > 0

@@ -20,13 +20,14 @@ from adapters.tron import queries
 from adapters.tron.blocks import BadAnswerError
 from adapters.tron.endpoint import Endpoint, EndpointError
 from adapters.tron.protocol import address_to_hex
-from api.auth import authenticate
 from api.body import parse_json
+from api.verify import authenticate
 from config import load_security_policies
 from models.address import address_bytes, address_text
 from models.chain import BlockRef, SolidBlock, Transfer
 from models.errors import PayoutError
 from settings.environment import DEFAULT_CONFIG_DIR
+from settings.keys import VerifyingKey
 from settings.router import RouterConfig
 from settings.security import SecurityPolicies
 from tests.harness import POLICIES, fresh_address
@@ -35,6 +36,7 @@ from tests.unit.tron.stub import Stub
 from utils.config_loader import Loaded, load_config
 
 KEY = "the key that signs the tokens of the fuzz tests"
+KEYS = {None: VerifyingKey(("HS256",), KEY)}
 SEALING = "11" * 32
 PRIVATE_KEY = bytes.fromhex("22" * 32)
 
@@ -51,7 +53,7 @@ def policies() -> SecurityPolicies:
 def take(token: str) -> str | None:
     """The subject of a token, None where it is refused as P001."""
     try:
-        return authenticate(token, KEY, policies()).subject
+        return authenticate(token, KEYS, policies()).subject
     except PayoutError as error:
         refusal = error
     assert refusal.code == "P001"

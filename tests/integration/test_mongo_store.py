@@ -26,14 +26,19 @@ from devnet.binaries import library_environment, mongod_binary
 from devnet.embedded import Mongod
 from devnet.process import Server, free_port
 from models.limits import Window
+from models.money import Currency
 from models.payout import Change, Guard, PayoutStatus
 from models.transaction import BroadcastNote
+from ports.audit import AuditQuery
 from ports.store import PayoutQuery, Scope, StoreError, Unexplained, UnfitStoreError
+from tests.audit import a_log, a_story, an_act, records_of
 from tests.contract.steps import inserted, processing, recording, stored
 from tests.factories import LONG_AGO, OWNER, a_cursor, a_hit, a_payout, an_attempt, an_order
 
 WINDOW = Window("day:USDT:2024-01-01", "P103", 10**12, LONG_AGO + timedelta(days=1))
 CANCEL = Change("payout_1", Guard(PayoutStatus.PENDING), PayoutStatus.CANCELLED, "test")
+
+OF_TENANT = Scope(tenant="north", any_tenant=False)
 
 Call = Callable[[MongoPayoutStore], Awaitable[object]]
 
@@ -42,6 +47,7 @@ INDEXED_READS: dict[str, Call] = {
     "get": lambda store: store.get("payout_1"),
     "list": lambda store: store.list(PayoutQuery(), 10),
     "list by scope": lambda store: store.list(PayoutQuery(Scope("client", "node")), 10),
+    "list of a tenant": lambda store: store.list(PayoutQuery(OF_TENANT), 10),
     "list by status": lambda store: store.list(PayoutQuery(status=PayoutStatus.FAILED), 10),
     "list by recipient": lambda store: store.list(PayoutQuery(recipient="r"), 10),
     "list by txid": lambda store: store.list(PayoutQuery(txid="0" * 64), 10),
@@ -50,7 +56,10 @@ INDEXED_READS: dict[str, Call] = {
     "list by reference": lambda store: store.list(PayoutQuery(reference="r"), 10),
     "list by time": lambda store: store.list(PayoutQuery(created_from=LONG_AGO), 10),
     "totals of a client": lambda store: store.totals(Scope("client")),
+    "totals of a tenant": lambda store: store.totals(OF_TENANT),
     "claim": lambda store: store.claim(10, "owner", "token", 60),
+    "claim of one currency": lambda store: store.claim(10, "o", "t", 60, [Currency.TRX]),
+    "backlog": lambda store: store.backlog(),
     "recorded": lambda store: store.recorded("token"),
     "exposure": lambda store: store.exposure(OWNER, "token"),
     "cursor": lambda store: store.cursor(),
@@ -65,6 +74,19 @@ INDEXED_READS: dict[str, Call] = {
     "expire_due": lambda store: store.expire_due(10),
     "ended": lambda store: store.ended(LONG_AGO, LONG_AGO, None, 10),
     "ended, a further page": lambda store: store.ended(LONG_AGO, LONG_AGO, a_payout(), 10),
+    "unlogged": lambda store: store.unlogged(10),
+    "audit_head": lambda store: store.audit_head(),
+    "audit_entry": lambda store: store.audit_entry(1),
+    "entries_after": lambda store: store.entries_after(0, 10),
+    "logged": lambda store: store.logged(["payout_1"]),
+    "stories": lambda store: store.stories(["payout_1"]),
+    "list_entries": lambda store: store.list_entries(AuditQuery(), 10),
+    "list_entries by subject": lambda store: store.list_entries(AuditQuery(subject="s"), 10),
+    "list_entries by action": lambda store: store.list_entries(AuditQuery(action="a"), 10),
+    "list_entries by who": lambda store: store.list_entries(AuditQuery(by="b"), 10),
+    "list_entries by request": lambda store: store.list_entries(AuditQuery(request_id="r"), 10),
+    "list_entries by time": lambda store: store.list_entries(AuditQuery(at_from=LONG_AGO), 10),
+    "archive_entries": lambda store: store.archive_entries(60, 10),
 }
 OTHER_CALLS: dict[str, Call] = {
     "prepare": lambda store: store.prepare(),
@@ -93,6 +115,10 @@ OTHER_CALLS: dict[str, Call] = {
     "open_gate": lambda store: store.open_gate("wallet"),
     "remember_genesis": lambda store: store.remember_genesis("0" * 64),
     "remember_wallet": lambda store: store.remember_wallet(OWNER),
+    "note_act": lambda store: store.note_act(an_act()),
+    "count_unlogged": lambda store: store.count_unlogged(),
+    "append_entries": lambda store: store.append_entries(a_log()),
+    "forget_logged": lambda store: store.forget_logged([an_act(), *records_of(a_story())]),
 }
 CALLS = INDEXED_READS | OTHER_CALLS
 
@@ -177,12 +203,23 @@ async def test_preparing_makes_the_indexes_and_makes_them_again(database: Databa
     assert "txids_unique" in await database["payouts"].index_information()
 
 
+async def test_an_index_of_before_is_dropped(database: Database) -> None:
+    """It would refuse a key that a client of another tenant has used."""
+    keys = [("client", 1), ("idempotency_key", 1)]
+    await database["payouts"].create_index(keys, name="client_key_unique", unique=True)
+    store = MongoPayoutStore(database)
+    await store.prepare()
+    assert "client_key_unique" not in await database["payouts"].index_information()
+    for tenant in (None, "north", "south"):
+        await inserted(store, tenant=tenant, idempotency_key="key")
+
+
 @pytest.mark.parametrize(
     ("keys", "options"),
     [
         ("txids", {"name": "txids_unique"}),
         ("txids", {"name": "txids_unique", "unique": True, "sparse": True}),
-        ("client", {"name": "client_key_unique"}),
+        ("client", {"name": "owner_key_unique"}),
         (
             "txids",
             {
@@ -338,6 +375,27 @@ async def test_no_read_of_payouts_scans_the_collection(own_store: MongoPayoutSto
         await admin.command("setParameter", notablescan=False)
 
 
+async def test_a_claim_looks_at_no_payout_that_it_may_not_take(database: Database) -> None:
+    """A currency that is paused, or taken together with another, costs nothing by its number."""
+    store = MongoPayoutStore(database)
+    await store.prepare()
+    for currency, count in ((Currency.USDT, 40), (Currency.TRX, 5)):
+        for _ in range(count):
+            await inserted(store, order=an_order(currency=currency))
+    await database.command("profile", 2)
+    for currencies in ([Currency.TRX], [Currency.TRX, Currency.USDT]):
+        await store.claim(5, "owner", "token", 0, currencies)
+    await database.command("profile", 0)
+    finds = database["system.profile"].find(
+        {"command.find": "payouts", "command.sort": {"$ne": None}}
+    )
+    looked_at = [(each["docsExamined"], each.get("hasSortStage", False)) async for each in finds]
+    assert len(looked_at) == 2
+    for documents, sorted_in_memory in looked_at:
+        assert documents <= 5 + 1
+        assert not sorted_in_memory
+
+
 async def all_fail(store: MongoPayoutStore) -> None:
     """Every call raises StoreError, long before anybody would call it stuck."""
 
@@ -386,3 +444,16 @@ async def test_what_decides_is_read_from_the_primary_and_written_to_a_majority(
     assert database.read_preference == ReadPreference.PRIMARY
     assert database.read_concern == ReadConcern("majority")
     assert database.write_concern == WriteConcern(w="majority", j=True)
+
+
+async def test_a_list_of_a_tenant_looks_at_no_other_tenants(database: Database) -> None:
+    store = MongoPayoutStore(database)
+    await store.prepare()
+    for tenant, count in ((None, 30), ("north", 5), ("south", 30)):
+        for _ in range(count):
+            await inserted(store, tenant=tenant)
+    await database.command("profile", 2)
+    assert len(await store.list(PayoutQuery(OF_TENANT), 10)) == 5
+    await database.command("profile", 0)
+    found = database["system.profile"].find({"command.find": "payouts"})
+    assert [each["docsExamined"] async for each in found] == [5]

@@ -89,7 +89,7 @@ async def test_a_restored_backup_is_recognised_and_pays_nothing_again(tmp_path: 
     await turns(house, 2)
     attempt = (await house.get(payout)).live_attempt
     assert isinstance(attempt, Attempt)
-    mark = HighWater(house.store, file, house.ports.signer.address)
+    mark = HighWater(house.store, house.store, file, house.ports.signer.address)
     await mark.run(await house.services.identity.ensure())
     house.net.faults.clear()
 

@@ -64,6 +64,8 @@ def mutant(name: str, brings_back: str, *edits: Edit, spared: str = "") -> Mutan
     return Mutant(name, brings_back, edits, spared)
 
 
-def mongo_mutant(name: str, brings_back: str, *edits: Edit) -> Mutant:
+def mongo_mutant(
+    name: str, brings_back: str, *edits: Edit, tests: tuple[str, ...] = MONGO_TESTS
+) -> Mutant:
     """A mutant of the MongoDB adapter."""
-    return Mutant(name, brings_back, edits, "it runs over the store in memory", MONGO_TESTS)
+    return Mutant(name, brings_back, edits, "it runs over the store in memory", tests)

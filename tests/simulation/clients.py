@@ -7,7 +7,7 @@ from typing import Any
 
 from models.errors import PayoutError
 from models.payout import NewPayout, Order, Payout
-from services.payout_router import PayoutRouter
+from services.assembly import Services
 from tests.harness import SERVICE
 from tests.simulation.oracle import Oracle
 from tests.simulation.ports import Host
@@ -17,10 +17,11 @@ PATIENCE = 5.0
 """Seconds that a client waits for an answer."""
 
 TRIES = 25
-RETRYABLE = frozenset({"P006", "P700", "P701"})
+PAUSED = "P017"
+RETRYABLE = frozenset({"P006", "P700", "P701", PAUSED})
 
-Ask = Callable[[PayoutRouter], Awaitable[Any]]
-SomeHost = Callable[[], Awaitable[tuple[Host, PayoutRouter]]]
+Ask = Callable[[Services], Awaitable[Any]]
+SomeHost = Callable[[], Awaitable[tuple[Host, Services]]]
 
 
 class NoAnswerError(Exception):
@@ -52,12 +53,15 @@ class Client:
         """The accepted payout; None when it was refused, or nobody can know."""
         request = NewPayout(order, fingerprint=repr(order), idempotency_key=self._wish.key)
         for turn in range(TRIES):
+            asked_at = asyncio.get_running_loop().time()
             try:
                 created = await self._ask(
-                    lambda router: router.create(SERVICE, request),
+                    lambda services: services.router.create(SERVICE, request),
                     PATIENCE if turn or not self._wish.hangs_up else 0.05,
                 )
             except PayoutError as error:
+                if error.code == PAUSED:
+                    self._oracle.was_paused(SERVICE.subject, request, asked_at)
                 if error.code not in RETRYABLE:
                     return None
             except Exception:
@@ -65,8 +69,8 @@ class Client:
                 if request.idempotency_key is None:
                     return None
             else:
-                self._oracle.accepted[created.payout.payout_id] = order
                 payout: Payout = created.payout
+                self._oracle.was_accepted(payout, order, None if created.replayed else asked_at)
                 return payout
             await asyncio.sleep(2)
         return None
@@ -74,7 +78,9 @@ class Client:
     async def _cancel(self, payout: Payout) -> None:
         for _ in range(TRIES):
             try:
-                await self._ask(lambda r: r.cancel(SERVICE, payout.payout_id, None), PATIENCE)
+                await self._ask(
+                    lambda s: s.router.cancel(SERVICE, payout.payout_id, None), PATIENCE
+                )
             except PayoutError as error:
                 if error.code not in RETRYABLE:
                     return
@@ -94,8 +100,8 @@ async def answer_of(
     some_host: SomeHost, ask: Ask, patience: float = PATIENCE, *, hangs_up: bool = False
 ) -> Any:
     """What some replica answers. Raises what it refused with, or NoAnswerError."""
-    host, router = await some_host()
-    task = host.serve(_answer(ask, router))
+    host, services = await some_host()
+    task = host.serve(_answer(ask, services))
     done, _ = await asyncio.wait([task], timeout=patience)
     if not done:
         if hangs_up:
@@ -106,5 +112,5 @@ async def answer_of(
     return task.result()
 
 
-async def _answer(ask: Ask, router: PayoutRouter) -> Any:
-    return await ask(router)
+async def _answer(ask: Ask, services: Services) -> Any:
+    return await ask(services)

@@ -17,6 +17,8 @@ from devnet.transaction import Transaction
 from models.chain import Transfer
 from models.payout import PayoutStatus
 from ports.chain import Draft
+from tests.simulation.cache import Cache
+from tests.simulation.intruder import TOKENS, Intruder
 from tests.simulation.liar import BROADCAST, FalseChain, Lies, Withholding
 from tests.simulation.oracle import Oracle
 from tests.simulation.person import Person
@@ -33,13 +35,15 @@ class World(Protocol):
     scenario: Scenario
     signer: LocalSigner
     locks: dict[str, tuple[str, float]]
+    cache: Cache
     store_down_until: float
     nodes_down_until: list[float]
     lies: dict[int, Lies]
     chain_stops_until: float
     person: Person
+    intruder: Intruder
 
-    def let(self, work: Coroutine[Any, Any, None]) -> None:
+    def let(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let something go on by itself."""
 
     def back_up(self, returns_after: float) -> bool:
@@ -57,6 +61,7 @@ def _no_majority(world: World, draw: Random, now: float) -> bool:
 
 def _redis_flushed(world: World, draw: Random, now: float) -> bool:
     world.locks.clear()
+    world.cache.values.clear()
     return True
 
 
@@ -124,6 +129,44 @@ def _explains(world: World, draw: Random, now: float) -> bool:
     open_ones = world.oracle.open_unexplained()
     world.let(world.person.explain_all())
     return bool(open_ones)
+
+
+def _pauses(world: World, draw: Random, now: float) -> bool:
+    """Somebody stops something."""
+    world.let(world.person.pause(draw.choice(world.person.pauses)))
+    return True
+
+
+def _pauses_midway(world: World, draw: Random, now: float) -> bool:
+    """Somebody stops payouts that are being built."""
+    world.let(world.person.pause_midway(draw.choice(world.person.dispatch_pauses)))
+    return True
+
+
+def _resumes(world: World, draw: Random, now: float) -> bool:
+    """Somebody lets something go on."""
+    paused = world.oracle.paused(world.person.pauses)
+    if paused:
+        world.let(world.person.resume(draw.choice(paused)))
+    return bool(paused)
+
+
+def _opens_gate(world: World, draw: Random, now: float) -> bool:
+    """Somebody opens a gate that was not closed by a person, or tries a pause's."""
+    gates = world.oracle.gates()
+    if gates:
+        world.let(world.person.open_gate(draw.choice(gates).name))
+    return bool(gates)
+
+
+def _revokes(world: World, draw: Random, now: float) -> bool:
+    world.let(world.person.revoke(draw.choice(TOKENS), draw))
+    return True
+
+
+def _knocks(world: World, draw: Random, now: float) -> bool:
+    world.let(world.intruder.knock(draw))
+    return True
 
 
 def _fork(share: float, reorder: bool) -> Event:
@@ -217,6 +260,12 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "click_in_review": _click(in_review=True),
     "click_elsewhere": _click(in_review=False),
     "explains": _explains,
+    "pauses": _pauses,
+    "pauses_midway": _pauses_midway,
+    "resumes": _resumes,
+    "opens_gate": _opens_gate,
+    "revokes": _revokes,
+    "knocks": _knocks,
     "fork": _fork(0.0, reorder=False),
     "fork_drops": _fork(0.7, reorder=False),
     "fork_reorders": _fork(0.0, reorder=True),

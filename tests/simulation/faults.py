@@ -11,7 +11,8 @@ from random import Random
 from typing import Final
 
 STORE, NODE, SIGNER, WAKEUPS, LOCKS = "store", "node", "signer", "wakeups", "locks"
-EVERY_PORT: Final = (STORE, NODE, SIGNER, WAKEUPS, LOCKS)
+CACHE = "cache"
+EVERY_PORT: Final = (STORE, NODE, SIGNER, WAKEUPS, LOCKS, CACHE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,9 @@ class CallFault:
         return port in self.ports and (not self.methods or method in self.methods)
 
 
+GROUPS: Final = ("apply", "move_cursor", "note_broadcasts", "append_entries", "forget_logged")
+"""Calls that write many things, of which some may be written and others not."""
+
 CALL_FAULTS: Final[Mapping[str, CallFault]] = {
     # the replica
     "crash_before": CallFault(EVERY_PORT, 0.002),
@@ -41,7 +45,7 @@ CALL_FAULTS: Final[Mapping[str, CallFault]] = {
     "store_refuses": CallFault((STORE,), 0.01),
     "store_reply_lost": CallFault((STORE,), 0.01),
     "store_late": CallFault((STORE,), 0.005),
-    "store_partial": CallFault((STORE,), 0.03, ("apply", "move_cursor", "note_broadcasts")),
+    "store_partial": CallFault((STORE,), 0.03, GROUPS),
     # the nodes' connections
     "node_unreachable": CallFault((NODE,), 0.01),
     "node_status": CallFault((NODE,), 0.01),
@@ -56,6 +60,8 @@ CALL_FAULTS: Final[Mapping[str, CallFault]] = {
     # Redis
     "wakeup_lost": CallFault((WAKEUPS,), 0.3, ("signal",)),
     "wakeup_doubled": CallFault((WAKEUPS,), 0.3, ("signal",)),
+    "cache_gone": CallFault((CACHE,), 0.1),
+    "cache_reply_lost": CallFault((CACHE,), 0.1),
     "lock_given": CallFault((LOCKS,), 0.1, ("hold",)),
     "lock_refused": CallFault((LOCKS,), 0.1, ("hold",)),
 }
@@ -71,6 +77,12 @@ EVENTS: Final[Mapping[str, float]] = {
     "click_in_review": 0.1,
     "click_elsewhere": 0.03,
     "explains": 0.03,
+    "pauses": 0.02,
+    "pauses_midway": 0.04,
+    "resumes": 0.1,
+    "opens_gate": 0.03,
+    "revokes": 0.02,
+    "knocks": 0.2,
     # the chain
     "fork": 0.04,
     "fork_drops": 0.08,
@@ -115,6 +127,7 @@ SITUATIONS: Final[Mapping[str, float]] = {
     "cancel": 0.4,
     "client_gone": 0.3,
     "other_chain": 0.15,
+    "ends_paused": 0.2,
 }
 """How likely a situation is that holds from the start; clients' behaviour is among them."""
 

@@ -1,10 +1,11 @@
 """What must hold, held against the simulated chain itself and not against our records of it."""
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.protocol import address_to_hex, hex_to_address
@@ -15,29 +16,29 @@ from devnet.transaction import Transaction
 from models.caller import Caller
 from models.limits import Limits, windows
 from models.money import Currency
+from models.pause import Pause
 from models.payout import (
     LEGAL_MOVES,
+    OPEN,
     TERMINAL,
+    NewPayout,
     Payout,
     PayoutStatus,
     Reservation,
     has_success,
 )
+from models.permission import grants_of, parse_permission
+from models.token import Target
 from models.transaction import Attempt, AttemptState
-from ports.store import PayoutQuery, Unexplained
+from ports.store import Gate, PayoutQuery, Unexplained
 from services.limits import keeps_reservation
 from services.settlement import FROZEN_GATE
-from tests.simulation.store import WatchedStore
+from tests.simulation.log import LogOracle
+from tests.simulation.store import PAUSE_SECONDS, WatchedStore
+from tests.simulation.violation import Violation, instantly
 
-OPERATOR = Caller(
-    subject="operator",
-    role="ADMIN",
-    scope="all",
-    may=frozenset({"resolve", "view", "unexplained", "gates", "cancel"}),
-)
+OPERATOR = Caller(subject="operator", role="ADMIN", grants=grants_of([parse_permission("*:*:all")]))
 """Who resolves and explains."""
-
-T = TypeVar("T")
 
 SEALED = (
     "client",
@@ -62,24 +63,6 @@ UNASKED = frozenset(PayoutStatus) - {PayoutStatus.CANCELLED}
 UNPAID = frozenset({AttemptState.DEAD, AttemptState.FAILED_ON_CHAIN})
 
 
-class Violation(Exception):  # noqa: N818  what is wrong, not an error of ours
-    """A promise is broken; `payout_id` names whose, if it is one payout's."""
-
-    def __init__(self, message: str, payout_id: str | None = None) -> None:
-        super().__init__(message)
-        self.payout_id = payout_id
-
-
-def instantly(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    raise RuntimeError("this was to need no waiting")
-
-
 class Oracle:
     """Looks at the chain and at the store, directly; holds the one against the other."""
 
@@ -102,6 +85,9 @@ class Oracle:
         """The txid of the solid transfer of each payout, as the ledger has it."""
         self.forgotten: dict[str, tuple[Payout, Attempt]] = {}
         """What was sent and a restored backup does not remember, by txid."""
+        self.revoked: dict[str, float] = {}
+        """When somebody was told that this token, or this subject's, count no more."""
+        self.log = LogOracle(store)
         self.broken: Violation | None = None
 
     # told by the world
@@ -122,12 +108,43 @@ class Oracle:
         """A rule is broken; the first one counts, at the next look."""
         self.broken = self.broken or Violation(rule)
 
+    def was_accepted(self, payout: Payout, order: Any, asked_at: float | None) -> None:
+        """A client was told that its payout is kept, which it asked for then; None if that was
+        kept before."""
+        self.accepted[payout.payout_id] = order
+        if asked_at is None:
+            return
+        since = self._store.paused_since("intake", f"intake:{payout.order.currency}")
+        if asked_at > since + PAUSE_SECONDS:
+            self.breach(f"{payout.payout_id} was taken though that was paused at {since:.3f}")
+
+    def was_paused(self, client: str, request: NewPayout, asked_at: float) -> None:
+        """A client was told to wait: not about a payout that was there when it asked."""
+        if request.idempotency_key is None:
+            return
+        payout = instantly(self._store.find_by_key(client, request.idempotency_key))
+        if payout is not None and self._store.arrived[payout.payout_id] < asked_at:
+            self.breach(f"{payout.payout_id} was there, and its client told that intake is paused")
+
+    def was_stopped(self, gate: str, asked_at: float) -> None:
+        """A person was told that something stands still, and asked for that then."""
+        if gate not in self._store.closed and self._store.opened.get(gate, -1.0) < asked_at:
+            self.breach(f"{gate} is not stored, though a person was told so")
+
+    def was_revoked(self, target: Target) -> None:
+        """A person was told that a token, or a subject's, count no more."""
+        self.revoked.setdefault(_name(target), asyncio.get_running_loop().time())
+
     def restored(self, backup: WatchedStore) -> None:
         """From now on the backup is the store; what came after it was taken is not known to it."""
         for payout in self.payouts():
             for attempt in attempts_of(payout):
                 self.forgotten[attempt.txid] = payout, attempt
         self._store = backup
+        self.log.restored(backup)
+        remembered = instantly(backup.revocations.revocations(None, 1000))
+        kept = {_name(revocation.target) for revocation in remembered}
+        self.revoked = {name: at for name, at in self.revoked.items() if name in kept}
         self._before.clear()
         known = {payout.payout_id: payout for payout in self.payouts()}
         for payout in known.values():
@@ -143,6 +160,30 @@ class Oracle:
     def open_unexplained(self) -> Sequence[Unexplained]:
         """The transfers that wait for a person."""
         return instantly(self._store.unexplained(only_open=True, limit=100))
+
+    def gates(self) -> Sequence[Gate]:
+        """What is closed."""
+        return instantly(self._store.gates())
+
+    def paused(self, pauses: Iterable[Pause]) -> Sequence[Pause]:
+        """Which of these hold."""
+        return [pause for pause in pauses if pause.gate in self._store.closed]
+
+    def builds(self, pause: Pause) -> bool:
+        """Whether a payout is leased which a pause would stop."""
+        return any(
+            payout.lease is not None and payout.status is PayoutStatus.PENDING
+            for payout in self.payouts()
+            if pause.currency in (None, payout.order.currency)
+        )
+
+    def stirring(self, pause: Pause) -> Violation | None:
+        """What a lasting pause lets go on, and has not come to its end."""
+        for payout in self.payouts():
+            name, named = payout.payout_id, pause.currency in (None, payout.order.currency)
+            if payout.live_attempt is not None or (payout.status in OPEN and not named):
+                return Violation(f"{name} still is {payout.status} while {pause}", name)
+        return None
 
     def remembered_payout_of(self, txid: str) -> Payout | None:
         """The payout of a forgotten transfer, where the store still has it."""
@@ -171,6 +212,7 @@ class Oracle:
                 self._before[payout.payout_id] = payout
             self._check_chain(payout)
         self._check_accepted()
+        self.log.check(self._before)
         self._check_keys(payouts)
         self._check_limits(payouts)
         for gate in instantly(self._store.gates()):
@@ -197,6 +239,7 @@ class Oracle:
             if paid and not keeps_reservation(payout):
                 raise Violation(f"{name} is {payout.status} and was paid by us", name)
         self._check_sums(payouts)
+        self.log.check_end(payouts)
 
     def owed(self) -> Violation | None:
         """What has not come to rest: the first of it, as the violation that it is in the end."""
@@ -208,7 +251,7 @@ class Oracle:
                 return Violation(f"{name} still is {payout.status} ({why})", name)
             if payout.reservation is Reservation.HELD:
                 return Violation(f"the reservation of {name} is held for ever", name)
-        return self._inexact_window(payouts)
+        return self._inexact_window(payouts) or self.log.owed(payouts)
 
     def _is_paid(self, payout: Payout) -> bool:
         """Whether a transfer that the store knows to be this payout's has paid it."""
@@ -460,6 +503,11 @@ def _told(found: tuple[Block, Included] | None, solid: Block) -> str:
         return "in no block"
     place = "solid" if found[0].number <= solid.number else "not solid"
     return f"{found[1].receipt.contract_ret} in block {found[0].number} ({place})"
+
+
+def _name(target: Target) -> str:
+    """No token is named as a subject is."""
+    return target.token_id or target.subject or ""
 
 
 def _day(payout: Payout) -> datetime:

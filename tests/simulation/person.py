@@ -1,11 +1,15 @@
 """The people who look after the router: one who knows what happened, and one who just clicks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from random import Random
 from typing import Any
 
+from models.caller import Caller
 from models.chain import Hit
+from models.money import Currency
+from models.pause import Activity, Pause
 from models.payout import (
     TERMINAL,
     Payout,
@@ -14,25 +18,39 @@ from models.payout import (
     all_attempts_unpaid,
     has_success,
 )
-from services.payout_router import PayoutRouter
+from models.token import Target
+from services.assembly import Services
 from tests.simulation.clients import SomeHost, answer_of
 from tests.simulation.oracle import OPERATOR, Oracle
 
 ROUND_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+LOOKS = 200
 
 
 class Person:
     """Does what only people may do. What the router refuses is not asked again and again."""
 
-    def __init__(self, some_host: SomeHost, oracle: Oracle) -> None:
+    def __init__(self, some_host: SomeHost, oracle: Oracle, wallet: str) -> None:
         self._some_host = some_host
         self._oracle = oracle
         self._asked_again: set[str] = set()
+        self._acts = count(1)
+        self.dispatch_pauses: Sequence[Pause] = (
+            *_pauses(Activity.DISPATCH),
+            Pause(Activity.DISPATCH, wallet=wallet),
+        )
+        self.pauses: Sequence[Pause] = (*self.dispatch_pauses, *_pauses(Activity.INTAKE))
+        self.keeps: Pause | None = None
+        """What stays paused for now, though the storm is over."""
 
     async def look_after(self) -> None:
         """Decide rightly, round after round, whatever waits for a person."""
         while True:
             await self.explain_all()
+            for pause in self._oracle.paused(self.pauses):
+                if pause != self.keeps:
+                    await self.resume(pause)
             for payout in self._oracle.payouts():
                 if payout.status is PayoutStatus.NEEDS_REVIEW:
                     await self._resolve(payout, self._right(payout))
@@ -60,6 +78,37 @@ class Person:
         if payouts:
             await self._resolve(draw.choice(payouts), draw.choice([*Resolution]))
 
+    async def pause(self, pause: Pause) -> bool:
+        """Stop something; whether that was answered for."""
+        asked_at = asyncio.get_running_loop().time()
+        done = await self._act(lambda s, why: s.control.pause(OPERATOR, pause, why))
+        if done:
+            self._oracle.was_stopped(pause.gate, asked_at)
+        return done
+
+    async def pause_midway(self, pause: Pause) -> None:
+        """Stop something as soon as part of it is being built, if that is soon."""
+        for _ in range(LOOKS):
+            if self._oracle.builds(pause):
+                await self.pause(pause)
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def resume(self, pause: Pause) -> None:
+        """Let something go on that is paused."""
+        await self._act(lambda s, why: s.control.resume(OPERATOR, pause, why))
+
+    async def open_gate(self, name: str) -> None:
+        """Open a gate, whatever closed it."""
+        await self._act(lambda s, why: s.control.open_gate(OPERATOR, name, why))
+
+    async def revoke(self, token: Caller, draw: Random) -> None:
+        """Let a token count no more, or none of its subject."""
+        subject = Target(subject=token.subject, tenant=token.tenant)
+        target = draw.choice((subject, Target(token_id=token.token_id)))
+        if await self._act(lambda s, why: s.tokens.revoke(OPERATOR, target, why)):
+            self._oracle.was_revoked(target)
+
     def _right(self, payout: Payout) -> Resolution:
         if has_success(payout):
             return Resolution.COMPLETE
@@ -70,21 +119,34 @@ class Person:
 
     async def _resolve(self, payout: Payout, action: Resolution) -> None:
         name = payout.payout_id
-        await self._ask(lambda router: router.resolve(OPERATOR, name, action, "looked"))
+        await self._ask(lambda s: s.router.resolve(OPERATOR, name, action, "looked"))
 
     async def _cancel(self, payout: Payout) -> None:
         name = payout.payout_id
-        await self._ask(lambda router: router.cancel(OPERATOR, name, "paid already"))
+        await self._ask(lambda s: s.router.cancel(OPERATOR, name, "paid already"))
 
     async def _explain(self, txid: str, payout_id: str | None) -> None:
-        await self._ask(lambda router: router.explain(OPERATOR, txid, payout_id, "looked"))
+        await self._ask(lambda s: s.router.explain(OPERATOR, txid, payout_id, "looked"))
 
-    async def _ask(self, ask: Callable[[PayoutRouter], Awaitable[Any]]) -> None:
+    async def _act(self, ask: Callable[[Services, str], Awaitable[Any]]) -> bool:
+        """Do what the audit log must keep, for a reason of its own; whether it was done."""
+        reason = f"reason {next(self._acts)}"
+        done = await self._ask(lambda services: ask(services, reason))
+        if done:
+            self._oracle.log.promised.add(reason)
+        return done
+
+    async def _ask(self, ask: Callable[[Services], Awaitable[Any]]) -> bool:
         """Ask once; who is refused, or gets no answer, looks again another time."""
         try:
             await answer_of(self._some_host, ask)
         except Exception:
-            return
+            return False
+        return True
+
+
+def _pauses(what: Activity) -> Sequence[Pause]:
+    return [Pause(what), *(Pause(what, currency=currency) for currency in Currency)]
 
 
 def _may_be_of(payout: Payout, hit: Hit) -> bool:

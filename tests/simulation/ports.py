@@ -15,13 +15,15 @@ from functools import cache, partial
 from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
+from redis.exceptions import ConnectionError as CacheError
+
 from adapters.signer.local import LocalSigner
 from adapters.tron.endpoint import EndpointError
 from models.chain import Cursor
 from ports.signer import SignerUnavailableError
 from ports.store import StoreError
 from tests.simulation import faults
-from tests.simulation.store import asking
+from tests.simulation.store import asked_at, asking
 
 Act = Callable[[], Awaitable[Any]]
 
@@ -177,6 +179,7 @@ def methods_of(cls: type) -> tuple[str, ...]:
 
 
 async def _call(host: Host, name: str, method: str, bound: Any, *args: Any, **named: Any) -> Any:
+    bound = partial(_asked, asyncio.get_running_loop().time(), bound)
     if host.stopped or host.world.over:
         await host.hold()
     kind = host.world.plan.pick(name, method)
@@ -188,6 +191,12 @@ async def _call(host: Host, name: str, method: str, bound: Any, *args: Any, **na
     if kind is None:
         return await _exchange(host, act)
     return await _HAPPENINGS[kind](host, bound, method, act, args)
+
+
+async def _asked(moment: float, bound: Any, *args: Any, **named: Any) -> Any:
+    """The target is told when the call was made, however late it takes effect."""
+    asked_at.set(moment)
+    return await bound(*args, **named)
 
 
 async def _exchange(host: Host, act: Act) -> Any:
@@ -299,6 +308,8 @@ async def _partial(host: Host, bound: Any, method: str, act: Act, args: Any) -> 
             kept = hits[: host.world.choose(range(len(hits) + 1))]
             nowhere = Cursor(new.block, run_start=-1)
             await bound(nowhere, new, kept)
+        elif method == "append_entries":
+            await bound(args[0][: host.world.choose(range(len(args[0]) + 1))])
         else:
             await bound([each for each in args[0] if host.world.choose((True, False))])
         raise StoreError("the connection broke in the middle of a group")
@@ -352,6 +363,10 @@ def _node_error(kind: str) -> Callable[[], Exception]:
     return lambda: EndpointError(kind, "the simulated network")
 
 
+def _no_cache() -> Exception:
+    return CacheError("no answer from the cache")
+
+
 def _no_signer() -> Exception:
     return SignerUnavailableError("the signer does not answer")
 
@@ -381,6 +396,8 @@ _HAPPENINGS: dict[str, Happening] = {
     "signer_timeout": _fails(_no_signer, effect=True),
     "signer_wrong": _wrong_signature,
     "signer_slow": _slow,
+    "cache_gone": _fails(_no_cache, effect=False),
+    "cache_reply_lost": _fails(_no_cache, effect=True),
     "wakeup_lost": _nothing,
     "wakeup_doubled": _twice,
     "lock_given": _says(answer=True),

@@ -11,7 +11,7 @@ from devnet.settings import USDT_ADDRESS, DevnetSettings
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
 from models.payout import Order, PayoutReason
-from models.policy import AttemptPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
 from services.assembly import Policies
 from tests.simulation.faults import Rates
 from utils.retry import RetryPolicy
@@ -62,7 +62,9 @@ class Scenario:
     wishes: Sequence[Wish]
     latency: float
     immediate: float
-    polls: tuple[float, float, float, float]
+    polls: tuple[float, float, float, float, float]
+    planned: Sequence[tuple[float, str]] = ()
+    """Events that happen besides those that the rates draw: when, and which."""
 
 
 def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
@@ -84,13 +86,13 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
             wallet_token_units=_funds(wishes, Currency.USDT, "short_of_token" in situations),
             wallet_trx_sun=_funds(wishes, Currency.TRX, "short_of_trx" in situations),
         ),
-        policies=_policies(draw, rates, wishes),
+        policies=replace(_policies(draw, rates, wishes), audit=_audit(random_of("audit groups"))),
         store_begins=store_begins,
         host_skews=[draw.uniform(-3600, 3600) for _ in range(replicas)],
         wishes=wishes,
         latency=draw.choice((0.002, 0.02, 0.1, 0.4)),
         immediate=draw.choice((0.3, 0.7, 0.95)),
-        polls=(draw.choice((2.0, 6.0)), 3.0, 5.0, 8.0),
+        polls=(draw.choice((2.0, 6.0)), 3.0, 5.0, 8.0, random_of("audit").choice((1.0, 4.0))),
     )
 
 
@@ -113,7 +115,8 @@ def quiet_scenario() -> Scenario:
         wishes=wishes,
         latency=0.02,
         immediate=0.0,
-        polls=(3.0, 3.0, 4.0, 10.0),
+        polls=(3.0, 3.0, 4.0, 10.0, 3.0),
+        planned=((1.0, "knocks"), (15.0, "pauses"), (21.0, "resumes"), (22.0, "revokes")),
     )
 
 
@@ -142,6 +145,7 @@ BASE_POLICIES = Policies(
     settle=SettlePolicy(
         blocks_per_read=20, group_size=100, resend_after_seconds=7, unsent_after_seconds=3
     ),
+    audit=AuditPolicy(group_size=20, retention_seconds=86_400),
     head_stale_seconds=15,
     saving=RetryPolicy(tries=2, base_seconds=0.1, max_seconds=1, jitter=0),
     quarantine=False,
@@ -167,6 +171,12 @@ def _policies(draw: Random, rates: Rates, wishes: Sequence[Wish]) -> Policies:
         amounts=amounts,
         dispatch=replace(base.dispatch, group_size=group, preflight=preflight < 0.3),
         settle=replace(base.settle, group_size=group, blocks_per_read=blocks),
+    )
+
+
+def _audit(draw: Random) -> AuditPolicy:
+    return AuditPolicy(
+        group_size=draw.choice((1, 3, 20)), retention_seconds=draw.choice((10, 86_400))
     )
 
 

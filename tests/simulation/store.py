@@ -1,19 +1,31 @@
 """The store of a world: the memory twin, which notes what breaks a rule at one call and could not
 be seen of what it leaves behind."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
 from datetime import datetime
 
 from adapters.memory.store import MemoryPayoutStore
+from adapters.memory.tokens import MemoryRevocations
+from models.audit import Record
 from models.chain import Cursor, Hit
-from models.payout import Change
-from ports.store import Claim, Standing
+from models.money import Currency
+from models.payout import Change, Payout
+from ports.store import Claim, Standing, Unexplained
 from services.gate import WALLET_GATE
 
 asking: ContextVar[str] = ContextVar("asking", default="")
 """The name of the host whose call this is."""
+
+asked_at: ContextVar[float] = ContextVar("asked_at", default=0.0)
+"""When the host made this call; it may take effect much later."""
+
+PAUSE = "pause:"
+PAUSE_SECONDS = 2.0
+"""So long after it is stored a pause holds everywhere."""
 
 
 class WatchedStore(MemoryPayoutStore):
@@ -22,6 +34,10 @@ class WatchedStore(MemoryPayoutStore):
     - An attempt is recorded under a claim only if the look at the gates before that claim showed
       none closed: no broken link, no unexplained transfer.
     - The cursor goes back only to begin anew after a broken link.
+    - Nobody asks for an attempt to be recorded more than two seconds after it was paused.
+    - What a person closes, opens or explains was noted as an act before, each time.
+
+    What is closed, since when, is by the time of the event loop.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -30,6 +46,16 @@ class WatchedStore(MemoryPayoutStore):
         self.breach = ""
         self.began_at: int | None = None
         """The block where reading began: what was before it is not looked for."""
+        self.revocations = MemoryRevocations(now)
+        self.acts: dict[str, Record] = {}
+        """Every act that was ever noted, by source."""
+        self.arrived: dict[str, float] = {}
+        """When each payout was inserted."""
+        self.closed: dict[str, float] = {}
+        """Since when each closed gate is."""
+        self.opened: dict[str, float] = {}
+        """When each gate was opened last."""
+        self._noted: Counter[tuple[str, str | None]] = Counter()
         self._looks: dict[str, str] = {}
         self._claims: dict[str, str] = {}
 
@@ -37,16 +63,28 @@ class WatchedStore(MemoryPayoutStore):
         """A backup as of now, with the same clock."""
         return deepcopy(self, {id(self._now): self._now})
 
+    async def insert(self, payout: Payout) -> None:
+        """When a payout is there first is kept."""
+        await super().insert(payout)
+        self.arrived.setdefault(payout.payout_id, _now())
+
     async def standing(self) -> Standing:
         """What a replica is told of the gates; kept for its next claim."""
         standing = await super().standing()
         self._looks[asking.get()] = _closed(standing)
         return standing
 
-    async def claim(self, limit: int, owner: str, token: str, lease_seconds: float) -> Claim:
+    async def claim(
+        self,
+        limit: int,
+        owner: str,
+        token: str,
+        lease_seconds: float,
+        currencies: Collection[Currency] = tuple(Currency),
+    ) -> Claim:
         """A claim rests on the look before it."""
         self._claims[token] = self._looks.get(asking.get(), "nobody had looked")
-        return await super().claim(limit, owner, token, lease_seconds)
+        return await super().claim(limit, owner, token, lease_seconds, currencies)
 
     async def apply(self, changes: Sequence[Change]) -> int:
         """A record rests on its claim."""
@@ -54,7 +92,22 @@ class WatchedStore(MemoryPayoutStore):
             token = change.guard.lease_token
             if change.record is not None and token is not None and self._claims[token]:
                 self._breached(f"{change.record.txid} was recorded while {self._claims[token]}")
+            if change.record is not None:
+                self._check_pauses(change)
         return await super().apply(changes)
+
+    def paused_since(self, *targets: str) -> float:
+        """Since when one of these (`dispatch`, `intake:USDT`, …) is paused; infinity if none is."""
+        return min(self.closed.get(PAUSE + target, float("inf")) for target in targets)
+
+    def _check_pauses(self, change: Change) -> None:
+        payout, attempt = self._payouts.get(change.payout_id), change.record
+        if payout is None or attempt is None:
+            return
+        targets = ("dispatch", f"dispatch:{payout.order.currency}", f"dispatch:{attempt.owner}")
+        since = self.paused_since(*targets)
+        if asked_at.get() > since + PAUSE_SECONDS:
+            self._breached(f"{attempt.txid} was recorded though that was paused at {since:.3f}")
 
     async def move_cursor(self, expected: Cursor | None, new: Cursor, hits: Sequence[Hit]) -> bool:
         """The cursor goes on, or back for a reason."""
@@ -69,8 +122,53 @@ class WatchedStore(MemoryPayoutStore):
                 self._breached(f"the cursor went back from {before} to {new}")
         return moved
 
+    async def note_act(self, act: Record) -> None:
+        """An act that is noted may be done once."""
+        if act.source not in self.acts:
+            self._noted[act.subject, act.after] += 1
+        self.acts[act.source] = act
+        await super().note_act(act)
+
+    async def close_gate(
+        self,
+        name: str,
+        reason: str,
+        needs_trx_sun: int | None = None,
+        needs_usdt: int | None = None,
+        closed_by: str | None = None,
+    ) -> None:
+        """A person's closing is an act."""
+        if closed_by is not None or name.startswith(PAUSE):
+            self._done(name, f"closed: {reason}")
+        self.closed.setdefault(name, _now())
+        await super().close_gate(name, reason, needs_trx_sun, needs_usdt, closed_by)
+
+    async def open_gate(self, name: str) -> bool:
+        """The opening of what a person closed is an act."""
+        if name.startswith(PAUSE):
+            self._done(name, "open")
+        self.closed.pop(name, None)
+        self.opened[name] = _now()
+        return await super().open_gate(name)
+
+    async def claim_unexplained(
+        self, expected: Unexplained, payout_id: str | None, by: str, note: str
+    ) -> bool:
+        """Only people explain."""
+        self._done(expected.txid, payout_id or "known")
+        return await super().claim_unexplained(expected, payout_id, by, note)
+
+    def _done(self, subject: str, after: str) -> None:
+        self._noted[subject, after] -= 1
+        if self._noted[subject, after] < 0:
+            self._breached(f"{subject} became {after!r}, and that was not noted before")
+
     def _breached(self, rule: str) -> None:
         self.breach = self.breach or rule
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _closed(standing: Standing) -> str:
@@ -79,5 +177,5 @@ def _closed(standing: Standing) -> str:
         return "the chain was in doubt"
     if standing.open_unexplained:
         return "a transfer was unexplained"
-    shut = [gate.name for gate in standing.gates if not gate.name.startswith(WALLET_GATE)]
+    shut = [gate.name for gate in standing.gates if not gate.name.startswith((WALLET_GATE, PAUSE))]
     return f"{shut[0]} was closed" if shut else ""

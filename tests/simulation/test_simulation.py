@@ -82,7 +82,17 @@ def test_an_injection_happens_where_it_was_put() -> None:
     at = calls.index((faults.STORE, "claim"))
     result, _ = run_injection(Injection(at, "crash_unanswered"))
     assert result.ok
-    assert result.fired == {"crash_unanswered": 1}
+    assert result.fired["crash_unanswered"] == 1
+
+
+def test_every_call_of_the_log_and_of_a_pause_is_a_place_to_crash() -> None:
+    _, calls = run_injection(Injection(-1, ""))
+    made = {method for port, method in calls if port == faults.STORE}
+    assert made >= {
+        *("unlogged", "logged", "audit_head", "append_entries", "forget_logged"),
+        *("archive_entries", "count_unlogged", "note_act"),
+        *("close_gate", "open_gate", "gates", "standing", "revoke", "cutoffs"),
+    }
 
 
 def test_a_new_port_method_is_found() -> None:

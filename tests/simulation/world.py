@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 
 from adapters.memory.signals import LocalLocks, LocalWakeups
+from adapters.redis.tokens import CachedRevocations
 from adapters.signer.local import LocalSigner
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.protocol import transaction_bytes
@@ -32,20 +33,23 @@ from models.payout import OPEN
 from models.transaction import Attempt, AttemptState
 from services.assembly import Ports, Services, assemble
 from services.ids import payout_id
-from services.payout_router import PayoutRouter
 from tests.simulation import faults
+from tests.simulation.cache import Cache, CacheClient
 from tests.simulation.clients import Client
 from tests.simulation.events import HAPPEN
+from tests.simulation.intruder import REVOKED_SECONDS, TOKENS, Intruder
 from tests.simulation.liar import BROADCAST, Lies, OtherChain
 from tests.simulation.loop import SpinningError, VirtualLoop
 from tests.simulation.nodes import chain_of
-from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.oracle import Oracle
 from tests.simulation.person import Person
 from tests.simulation.ports import Act, Host, port
 from tests.simulation.scenario import RECIPIENTS, Scenario, draw_scenario, seeded
 from tests.simulation.store import WatchedStore
+from tests.simulation.violation import Violation
 from workers.dispatcher import dispatch_loop
 from workers.housekeeper import housekeeping_loop
+from workers.sequencer import archive_loop, head_loop, sequence_loop
 from workers.settler import review_loop, settle_loop
 
 CALM_LATENCY = 0.02
@@ -121,6 +125,7 @@ class World:
             self.net, self.store, self.signer.address, policies.usdt_contract, policies.amounts
         )
         self.locks: dict[str, tuple[str, float]] = {}
+        self.cache = Cache(self._loop.time)
         self.store_down_until = 0.0
         self.nodes_down_until = [0.0] * scenario.devnet.nodes
         self.lies: dict[int, Lies] = {}
@@ -130,7 +135,8 @@ class World:
         self.bells: dict[int, LocalWakeups] = {}
         self.serving: dict[int, tuple[Host, Services]] = {}
         self.hosts: list[Host] = []
-        self.person = Person(self._some_host, self.oracle)
+        self.person = Person(self._some_host, self.oracle, self.signer.address)
+        self.intruder = Intruder(self._some_host, self.oracle)
         self.under_way = 0
         self._backup_returns = False
         self._may_start = asyncio.Event()
@@ -226,12 +232,36 @@ class World:
             await self._block()
         self._calm_down()
         self.let(self.person.look_after())
+        if "ends_paused" in self._rates.situations:
+            await self._rest_under_a_pause()
         await self._blocks_until(lambda: all(task.done() for task in asking))
+        await self._end_of_a_token()
         self.store_ahead += ORPHANS_SECONDS
         for _ in range(LAST_BLOCKS):
             await self._block()
         await self._blocks_until(lambda: self.oracle.owed() is None)
         self.oracle.check_end()
+
+    async def _rest_under_a_pause(self) -> None:
+        """Part of dispatch stands still, until everything else has come to its end. Raises
+        Violation."""
+        draw, person = self._random_of("the pause at the end"), self.person
+        kept = person.keeps = draw.choice(person.dispatch_pauses)
+        while not await person.pause(kept):
+            await self._block()
+        by = self._loop.time() + CALM_SECONDS
+        while left := self.oracle.stirring(kept):
+            if self._loop.time() > by:
+                raise left
+            await self._block()
+        person.keeps = None
+
+    async def _end_of_a_token(self) -> None:
+        """Everything works, and then tokens that everybody knows count no more."""
+        await self.intruder.knock_everywhere(self._serving())
+        await self.person.revoke(TOKENS[0], self._random_of("the last token"))
+        await asyncio.sleep(REVOKED_SECONDS)
+        await self.intruder.knock_everywhere(self._serving())
 
     async def _blocks_until(self, rests: Callable[[], bool]) -> None:
         """Go on until nothing is under way and that holds, but not for ever."""
@@ -276,7 +306,7 @@ class World:
 
     async def _let_happen(self) -> None:
         """The storm's events, each at its moment."""
-        moments: list[tuple[float, str]] = []
+        moments = [*self.scenario.planned]
         for kind, rate in self._rates.events.items():
             draw, at = self._random_of(f"moments of {kind}"), 0.0
             while rate and (at := at + draw.expovariate(rate)) < self.scenario.storm:
@@ -306,6 +336,7 @@ class World:
         """What a process does: assemble, then run its loops."""
         bell = self.bells[number] = LocalWakeups()
         policies = self.policies
+        cache: Any = CacheClient(port(host, faults.CACHE, self.cache))
         store = port(host, faults.STORE, self.store)
         wakeups = port(host, faults.WAKEUPS, Bell(bell, self.bells))
         locks = port(host, faults.LOCKS, LocalLocks(self.locks, host.name, self._loop.time))
@@ -325,6 +356,9 @@ class World:
             signer=port(host, faults.SIGNER, self.signer),
             wakeups=wakeups,
             observer=NoFigures(),
+            revocations=CachedRevocations(
+                port(host, faults.STORE, self.store.revocations), cache, "revoked:"
+            ),
             replica=host.name,
             new_id=lambda now: payout_id(now, self._ids.getrandbits),
             new_token=lambda: f"{self._ids.getrandbits(128):032x}",
@@ -343,15 +377,18 @@ class World:
             settle_loop(services.settlement, identity, locks, polls[1]),
             review_loop(services.settlement, identity, locks, polls[2]),
             housekeeping_loop(services.housekeeping, polls[3]),
+            sequence_loop(services.sequencer, locks, polls[4]),
+            archive_loop(services.sequencer, locks),
+            head_loop(services.audit_head),
         ):
             host.spawn(loop.run(stop))
 
-    async def _some_host(self) -> tuple[Host, PayoutRouter]:
+    async def _some_host(self) -> tuple[Host, Services]:
         """A replica that accepts connections, as a client's balancer finds it."""
         while not (serving := self._serving()):  # noqa: ASYNC110  as a client does
             await asyncio.sleep(0.5)
-        host, services = self._choices.choice(serving)
-        return host, services.router
+        found: tuple[Host, Services] = self._choices.choice(serving)
+        return found
 
     def _serving(self) -> list[tuple[Host, Services]]:
         return [self.serving[number] for number in sorted(self.serving)]
@@ -436,6 +473,7 @@ def run_world(
     world = worlds[0]
     lines = [str(entry) for entry in world.trace]
     finals = [repr(payout) for payout in world.oracle.payouts()]
+    finals.append(world.oracle.log.head.hash)
     digest = hashlib.sha256("\n".join([*lines, *finals]).encode()).hexdigest()
     return Result(
         seed=seed,
@@ -497,6 +535,8 @@ def _figures(world: World) -> Counter[str]:
             "port calls": sum(entry.about is not None for entry in world.trace),
             "blocks": world.net.head.number,
             "replica lives": len(world.hosts),
+            "log entries": world.oracle.log.head.number,
+            "acts": len(world.store.acts),
             **Counter(str(payout.status) for payout in payouts),
         }
     )

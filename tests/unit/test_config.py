@@ -8,6 +8,7 @@ import yaml
 
 from config import ConfigError, load_security_policies, load_settings, load_variables
 from models.money import Currency
+from models.permission import Reach
 from settings.environment import (
     DEFAULT_CONFIG_DIR,
     DEVNET_ADDRESSES,
@@ -15,7 +16,7 @@ from settings.environment import (
     Environment,
     Network,
 )
-from settings.security import Permission, Role, Scope
+from settings.security import Role
 from utils.metrics import Metrics
 
 SECRET = "an ordinary secret of more than 32 bytes"
@@ -132,11 +133,16 @@ def test_all_problems_of_the_environment_and_all_files_come_at_once(config_dir):
         ("REDIS_URL", "http://secret"),
         ("REDIS_URL", "redis://secret:port/0"),
         ("JWT_SECRET_KEY", "secret"),
+        ("JWT_KEY_ID", "two words"),
         ("WALLET_ENCRYPTION_KEY", "secret"),
         ("TRON_PRIVATE_KEY", "secret"),
         ("TRON_PRIVATE_KEY", "ab" * 31),
         ("TRON_ADDRESS", "TXfSUNjtKhWSbY9ZJB4FdFqFYFJkjh2GGV"),
         ("USDT_CONTRACT_ADDRESS", "41a614f803b6fd780986a42c78ec9c7f77e6ded13c"),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("FORWARDED_ALLOW_IPS", "proxy.example.org"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1,"),
         ("TRON_PERMISSION_ID", "1"),
         ("TRON_PERMISSION_ID", "10"),
         ("TRON_NETWORK", "ropsten"),
@@ -184,6 +190,7 @@ def test_any_secret_may_come_from_a_file(tmp_path, name):
         "TRON_PRIVATE_KEY": "ab" * 32,
         "TRONGRID_API_KEY": "grid-key",
         "PAYOUT_TOKEN": "a.b.c",
+        "JWT_OTHER_SECRET_KEYS": f"old:{SECRET}\nolder:{SECRET}",
     }
     file = tmp_path / "secret"
     file.write_text(values[name] + "\n", encoding="utf-8")
@@ -246,7 +253,7 @@ def test_the_environment_goes_before_the_file_for_the_limits_of_usdt(config_dir)
         ("payout-error-codes.yaml", "codes.X1", {}, "pattern"),
         ("payout-error-codes.yaml", "codes.P100.http_status", 200, "greater than"),
         ("payout-security-policies.yaml", "jwt.required_claims", ["sub"], "sub, role, iat"),
-        ("payout-security-policies.yaml", "roles.USER.may", ["steal"], "'create'"),
+        ("payout-security-policies.yaml", "roles.USER.permissions", ["payout:steal:own"], "nouns"),
         ("payout-security-policies.yaml", "roles.ROOT", {}, "'USER'"),
         ("prometheus-metrics.yaml", "families", [], None),
     ],
@@ -314,6 +321,7 @@ DEVNET = {
     "TRON_RPC_URL": "http://127.0.0.1:18090",
     "DEBUG": "true",
     "JWT_SECRET_KEY": "dev-" + SECRET,
+    "JWT_OTHER_SECRET_KEYS": f"old:dev-{SECRET}",
     "WALLET_ENCRYPTION_KEY": "dev-" + SECRET,
     "TRON_ADDRESS": min(DEVNET_ADDRESSES),
 }
@@ -340,10 +348,16 @@ def test_the_devnet_wallets_that_production_refuses_are_the_devnets():
 
 def test_no_secret_is_in_the_text_of_the_settings():
     settings = load_settings(
-        ENVIRON | {"TRON_PRIVATE_KEY": "ab" * 32, "TRONGRID_API_KEY": "grid-key"}
+        ENVIRON
+        | {
+            "TRON_PRIVATE_KEY": "ab" * 32,
+            "TRONGRID_API_KEY": "grid-key",
+            "JWT_OTHER_SECRET_KEYS": f"old:{'o' * 32},older:{'p' * 32}",
+        }
     )
     secrets = settings.secret_values
     assert {SECRET, "p%40ss", "p@ss", "cachepw", "ab" * 32, "grid-key"} <= secrets
+    assert {"o" * 32, "p" * 32} <= secrets
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert not [secret for secret in secrets if secret in text]
 
@@ -359,9 +373,9 @@ def test_settings_are_frozen():
 def test_every_role_is_described_and_only_people_resolve():
     roles = load_security_policies({}).roles
     assert set(roles) == set(Role)
-    assert roles[Role.USER].scope is Scope.OWN
-    assert roles[Role.NODE_OPERATOR].scope is Scope.NODE
-    resolvers = {role for role, policy in roles.items() if Permission.RESOLVE in policy.may}
+    assert set(roles[Role.USER].grants.values()) == {Reach.OWN}
+    assert set(roles[Role.NODE_OPERATOR].grants.values()) == {Reach.NODE}
+    resolvers = {role for role, policy in roles.items() if "payout:resolve" in policy.grants}
     assert resolvers == {Role.ADMIN, Role.SUPER_ADMIN}
 
 
@@ -383,3 +397,33 @@ def test_loading_reads_nothing_but_what_it_is_given(monkeypatch):
         monkeypatch.setitem(os.environ, name, value)
     with pytest.raises(ConfigError, match="MONGODB_URL"):
         load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("", "127.0.0.1"),
+        ("10.0.0.0/8, 192.0.2.7", "10.0.0.0/8,192.0.2.7"),
+        ("::1,2001:db8::/32", "::1,2001:db8::/32"),
+    ],
+)
+def test_proxies_are_addresses_and_networks(given, found):
+    settings = load_settings(ENVIRON | {"FORWARDED_ALLOW_IPS": given})
+    assert settings.environment.forwarded_allow_ips == found
+
+
+@pytest.mark.parametrize("value", [-1, 11, "soon"])
+def test_how_long_a_refusal_waits_is_bounded(config_dir, value):
+    name = "payout-router-config.yaml"
+    edit(config_dir, name, "api.refusal_seconds", value)
+    assert "api.refusal_seconds" in "".join(complaints(ENVIRON, config_dir))
+
+
+def test_a_refusal_waits_no_longer_than_a_request_may_take(config_dir):
+    edit(config_dir, "payout-router-config.yaml", "api.request_seconds", 1.9)
+    assert "refusal_seconds at most half" in "".join(complaints(ENVIRON, config_dir))
+
+
+def test_a_role_without_a_rate_for_what_it_may_do_is_refused(config_dir):
+    edit(config_dir, "payout-security-policies.yaml", "roles.USER.rate_limits.create", None)
+    assert "rate_limits for create, which" in "".join(complaints(ENVIRON, config_dir))

@@ -69,6 +69,24 @@ async def test_a_token_that_is_refused_ends_it_at_once(status: int) -> None:
     assert len(asked) == 1
 
 
+async def test_who_asks_too_often_waits_as_long_as_told_and_asks_again() -> None:
+    refusal = {**PROBLEM, "code": "P004", "retryable": True}
+    answers = [
+        httpx.Response(429, json=refusal, headers={"Retry-After": "36"}),
+        httpx.Response(429, json=refusal, headers={"Retry-After": "1"}),
+        httpx.Response(201, json=PAYOUT),
+    ]
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    transport = httpx.MockTransport(lambda _: answers.pop(0))
+    desk = HttpDesk(httpx.AsyncClient(transport=transport, base_url="http://here"), TWICE, sleep)
+    assert (await ask(desk)).outcome is Outcome.CREATED
+    assert slept == [36, 1]
+
+
 def broken(_: httpx.Request) -> httpx.Response:
     raise httpx.ReadError("reset")
 

@@ -20,6 +20,8 @@ import pytest
 import payout_router_entrypoint as entrypoint
 from adapters.signer.keyfile import unseal
 from adapters.signer.keys import address_of_private_key
+from api.verify import verify
+from config import load_settings
 from tests.processes import all_end, children_of, watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,56 @@ def test_token_refuses_what_the_service_would_refuse(environ, capsys, arguments,
     os.environ["JWT_SECRET_KEY"] = SECRET
     assert entrypoint.main(["token", "--sub", "a", *arguments]) == 78
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sub", ""], "--sub is not taken"),
+        (["--sub", "s" * 129], "--sub is not taken"),
+        (["--sub", "a\nb"], "--sub is not taken"),
+        (["--sub", "a", "--tenant", "two words"], "--tenant is not taken"),
+        (["--sub", "a", "--tenant", ""], "--tenant is not taken"),
+        (["--sub", "a", "--node-id", ""], "--node-id is not taken"),
+        (["--sub", "a", "--kid", "other"], "--kid must name an active secret: now, old"),
+    ],
+)
+def test_token_takes_what_the_service_takes(environ, capsys, arguments, message):
+    os.environ |= {
+        "JWT_SECRET_KEY": SECRET,
+        "JWT_KEY_ID": "now",
+        "JWT_OTHER_SECRET_KEYS": f"old:{'o' * 32}",
+    }
+    assert entrypoint.main(["token", "--role", "USER", *arguments]) == 78
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("secrets", "arguments", "kid"),
+    [
+        ({}, [], None),
+        ({"JWT_KEY_ID": "now"}, [], "now"),
+        (
+            {"JWT_KEY_ID": "now", "JWT_OTHER_SECRET_KEYS": f"old:{'o' * 32}"},
+            ["--kid", "now"],
+            "now",
+        ),
+        ({"JWT_OTHER_SECRET_KEYS": f"old:{'o' * 32}"}, ["--kid", "old"], "old"),
+        ({"JWT_ISSUER": "me", "JWT_AUDIENCE": "payouts"}, [], None),
+    ],
+)
+def test_what_token_prints_is_taken(environ, capsys, secrets, arguments, kid):
+    os.environ |= ENVIRON | secrets
+    tenant = ["--tenant", "north"]
+    assert entrypoint.main(["token", "--sub", "a", "--role", "USER", *tenant, *arguments]) == 0
+    token = capsys.readouterr().out.strip()
+    assert jwt.get_unverified_header(token).get("kid") == kid
+    settings = load_settings(os.environ)
+    claims = verify(token, settings.token_keys, settings.security.jwt)
+    assert (claims.sub, claims.tenant) == ("a", "north")
+    assert claims.jti
 
 
 def test_token_asks_for_the_key_and_nothing_else(environ, capsys):
@@ -235,7 +287,8 @@ def application(tmp_path: Path) -> Path:
     folder = tmp_path / "application"
     folder.mkdir()
     shutil.copy(ROOT / "payout_router_entrypoint.py", folder)
-    for name in ("config.py", "settings", "utils", "models", "adapters"):
+    packages = ("adapters", "api", "models", "ports", "services", "settings", "utils")
+    for name in ("config.py", *packages):
         (folder / name).symlink_to(ROOT / name)
     (folder / "payout_router_main.py").write_text(APPLICATION, encoding="utf-8")
     return folder

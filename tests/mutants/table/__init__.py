@@ -1,12 +1,25 @@
 """All mutants, by the part of the promise that they break."""
 
-from tests.mutants.table import deaths, limits, mongo, opening, sending, settling
+from tests.mutants.table import (
+    access,
+    auditing,
+    deaths,
+    limits,
+    mongo,
+    opening,
+    pausing,
+    sending,
+    settling,
+)
 
 MUTANTS = (
     *sending.MUTANTS,
     *deaths.MUTANTS,
     *settling.MUTANTS,
     *opening.MUTANTS,
+    *pausing.MUTANTS,
+    *auditing.MUTANTS,
+    *access.MUTANTS,
     *limits.MUTANTS,
     *mongo.MUTANTS,
 )

@@ -42,8 +42,8 @@ MUTANTS = (
         "gates that only a person opens are passed",
         Edit(
             GATE,
-            "        if not gate.name.startswith(WALLET_GATE)\n    ]\n    if standing",
-            "        if False\n    ]\n    if standing",
+            "        if not gate.name.startswith(WALLET_GATE) and Pause.of(gate.name) is None\n",
+            "        if False\n",
         ),
         spared=NO_WRONG_DEATH,
     ),

@@ -188,13 +188,28 @@ MUTANTS = (
         ),
         Edit(
             "services/payout_router.py",
-            "            return move(payout, PayoutStatus.CANCELLED, by=caller.name, why=why)\n",
+            """\
+            return move(
+                payout,
+                PayoutStatus.CANCELLED,
+                by=caller.name,
+                request_id=caller.request_id,
+                why=why,
+            )
+""",
             """\
             from models.transaction import AttemptState
 
             live = payout.live_attempt
             end = {"close": live, "close_as": AttemptState.DEAD} if live else {}
-            return move(payout, PayoutStatus.CANCELLED, by=caller.name, why=why, **end)
+            return move(
+                payout,
+                PayoutStatus.CANCELLED,
+                by=caller.name,
+                request_id=caller.request_id,
+                why=why,
+                **end,
+            )
 """,
         ),
     ),

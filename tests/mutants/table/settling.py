@@ -314,8 +314,8 @@ MUTANTS = (
         "payouts are dispatched while it is in doubt whose chain was read",
         Edit(
             "services/gate.py",
-            '    reasons = [Closed("broken_link", cursor.broken)] if cursor.broken else []\n',
-            "    reasons = []\n",
+            '[Closed("broken_link", cursor.broken)] if cursor and cursor.broken else []\n',
+            "[]\n",
         ),
     ),
     mutant(

@@ -1,6 +1,7 @@
 """The edge around a façade that only remembers what it was asked."""
 
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,24 @@ import httpx
 import jwt
 from fastapi import FastAPI
 
+from adapters.memory.store import MemoryPayoutStore
+from adapters.memory.throttle import LocalThrottle
+from adapters.memory.tokens import MemoryRevocations
 from api.app import Edge, build_app
+from api.status import StatusView
 from config import Settings, load_settings
 from models.caller import Caller
 from models.errors import PayoutError
 from models.limits import AmountLimits, check_amount
 from models.money import Currency
+from models.pause import Activity, Pause
 from models.payout import NewPayout, Order, Payout, PayoutReason, PayoutStatus, Resolution
 from ports.store import Gate, PayoutQuery, StatusTotal, Unexplained
+from ports.throttle import Throttle
+from services.acts import Acts
+from services.audit import Audit
 from services.payout_router import Created
+from services.tokens import Tokens
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
 from utils.metrics import Metrics
 
@@ -75,7 +85,7 @@ class FakeRouter:
 
     def _visible(self, caller: Caller, payout_id: str) -> Payout:
         payout = self.payouts.get(payout_id)
-        if payout is None or not caller.sees(payout):
+        if payout is None or not caller.reaches(payout, "payout:view"):
             raise PayoutError("P501", "there is no such payout", field="payout_id")
         return payout
 
@@ -111,15 +121,6 @@ class FakeRouter:
         self._note("resolve", caller, payout_id, action, reason)
         return self._visible(caller, payout_id)
 
-    async def gates(self, caller: Caller) -> Sequence[Gate]:
-        self._note("gates", caller)
-        return [Gate("frozen", "a dead attempt was included", NOW, needs_usdt=12_500_000)]
-
-    async def open_gate(self, caller: Caller, name: str, reason: str) -> None:
-        self._note("open_gate", caller, name, reason)
-        if name != "frozen":
-            raise PayoutError("P010", "no gate of this name is closed", field="name")
-
     async def stats(self, caller: Caller) -> Sequence[StatusTotal]:
         self._note("stats", caller)
         return [StatusTotal(PayoutStatus.COMPLETED, Currency.TRX, 3, 1_500_000)]
@@ -141,14 +142,57 @@ class FakeRouter:
 
 
 @dataclass
+class FakeControl:
+    """Remembers what was asked; something is paused already."""
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def gates(self, caller: Caller) -> Sequence[Gate]:
+        self.asked.append(("gates", caller))
+        return [Gate("frozen", "a dead attempt was included", NOW, needs_usdt=12_500_000)]
+
+    async def open_gate(self, caller: Caller, name: str, reason: str) -> None:
+        self.asked.append(("open_gate", caller, name, reason))
+        if name != "frozen":
+            raise PayoutError("P010", "no gate of this name is closed", field="name")
+
+    async def pause(self, caller: Caller, pause: Pause, reason: str) -> Mapping[Pause, Gate]:
+        self.asked.append(("pause", caller, pause, reason))
+        return {pause: Gate(pause.gate, reason, NOW, closed_by=caller.name)}
+
+    async def resume(self, caller: Caller, pause: Pause, reason: str) -> Mapping[Pause, Gate]:
+        self.asked.append(("resume", caller, pause, reason))
+        if pause.what is Activity.INTAKE:
+            raise PayoutError("P010", "this is not paused")
+        return {}
+
+
+@dataclass
 class FakeContainer:
     router: FakeRouter
+    control: FakeControl
     settings: Settings
     health: HealthRegistry
     metrics: Metrics
+    store: MemoryPayoutStore = field(default_factory=lambda: MemoryPayoutStore(lambda: NOW))
+    revocations: MemoryRevocations = field(default_factory=lambda: MemoryRevocations(lambda: NOW))
+    throttle: Throttle = field(default_factory=LocalThrottle)
 
-    async def status(self) -> dict[str, Any]:
-        return {"cursor": 42}
+    @property
+    def audit(self) -> Audit:
+        """The real service, over a log in memory."""
+        return Audit(self.store, Acts(self.store, lambda: uuid.uuid4().hex))
+
+    @property
+    def tokens(self) -> Tokens:
+        """The real service: what it keeps is in memory."""
+        acts = Acts(self.store, lambda: uuid.uuid4().hex)
+        return Tokens(self.revocations, acts, self.store.now)
+
+    async def status(self) -> StatusView:
+        """That of the documentation."""
+        (example,) = StatusView.model_json_schema()["examples"]
+        return StatusView.model_validate(example)
 
 
 def make_settings(**environ: str) -> Settings:
@@ -164,6 +208,12 @@ def make_settings(**environ: str) -> Settings:
             **environ,
         }
     )
+
+
+def bounded(settings: Settings, **bounds: Any) -> Settings:
+    """The settings with other bounds of the API."""
+    api = settings.router.api.model_copy(update=bounds)
+    return settings.model_copy(update={"router": settings.router.model_copy(update={"api": api})})
 
 
 def healthy(status: HealthStatus = HealthStatus.HEALTHY, detail: str = "") -> HealthRegistry:
@@ -193,6 +243,10 @@ class World:
     def router(self) -> FakeRouter:
         return self.container.router
 
+    @property
+    def control(self) -> FakeControl:
+        return self.container.control
+
     def as_role(self, role: str, **claims: Any) -> dict[str, str]:
         return {"Authorization": f"Bearer {token(role, **claims)}"}
 
@@ -205,7 +259,10 @@ async def world(**environ: str) -> AsyncIterator[World]:
 
     app = build_app(lifespan)
     settings = make_settings(**environ)
-    container = FakeContainer(FakeRouter(), settings, healthy(), Metrics(settings.metrics.families))
+    metrics = Metrics(settings.metrics.families)
+    container = FakeContainer(
+        FakeRouter(), FakeControl(), bounded(settings, refusal_seconds=0), healthy(), metrics
+    )
     app.state.container = container
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),

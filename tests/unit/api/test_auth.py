@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
+from models.permission import Reach
 from tests.unit.api.edge import (
     GOOD_BODY,
     KEY,
@@ -118,24 +119,25 @@ async def test_what_a_token_says_is_who_calls(edge: World) -> None:
     headers = edge.as_role("NODE_OPERATOR", sub="bob", node_id="node-7") | {"X-Request-ID": "r1"}
     await edge.client.get("/payouts", headers=headers)
     caller = edge.router.asked[-1][1]
-    assert (caller.subject, caller.role, caller.scope) == ("bob", "NODE_OPERATOR", "node")
+    assert (caller.subject, caller.role) == ("bob", "NODE_OPERATOR")
     assert (caller.node_id, caller.request_id) == ("node-7", "r1")
-    assert caller.may == {"create", "list", "view", "cancel"}
+    actions = ("payout:create", "payout:list", "payout:view", "payout:cancel")
+    assert caller.grants == dict.fromkeys(actions, Reach.NODE)
 
 
 CALLS = {
-    "create": ("POST", "/payouts", GOOD_BODY),
-    "list": ("GET", "/payouts", None),
-    "view": ("GET", f"/payouts/{payout_id(1)}", None),
-    "cancel": ("POST", f"/payouts/{payout_id(1)}/cancel", None),
-    "resolve": (
+    "payout:create": ("POST", "/payouts", GOOD_BODY),
+    "payout:list": ("GET", "/payouts", None),
+    "payout:view": ("GET", f"/payouts/{payout_id(1)}", None),
+    "payout:cancel": ("POST", f"/payouts/{payout_id(1)}/cancel", None),
+    "payout:resolve": (
         "POST",
         f"/payouts/{payout_id(1)}/resolve",
         {"action": "retry", "reason": "looked at it"},
     ),
-    "stats": ("GET", "/payouts/stats", None),
-    "unexplained": ("GET", "/unexplained", None),
-    "gates": ("GET", "/gates", None),
+    "payout:stats": ("GET", "/payouts/stats", None),
+    "unexplained:view": ("GET", "/unexplained", None),
+    "gate:view": ("GET", "/gates", None),
 }
 
 
@@ -145,7 +147,7 @@ CALLS = {
 @pytest.mark.parametrize("action", CALLS)
 async def test_roles_may_do_what_the_policy_says(edge: World, role: str, action: str) -> None:
     edge.router.payouts[payout_id(1)] = make_payout(1)
-    may = edge.container.settings.security.roles[role].may  # type: ignore[index]
+    may = edge.container.settings.security.roles[role].grants  # type: ignore[index]
     method, path, body = CALLS[action]
     answer = await edge.client.request(method, path, json=body, headers=edge.as_role(role))
     if action in may:

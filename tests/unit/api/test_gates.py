@@ -15,6 +15,7 @@ async def test_gates(edge: World, prefix: str) -> None:
                 "name": "frozen",
                 "reason": "a dead attempt was included",
                 "closed_at": NOW.isoformat().replace("+00:00", "Z"),
+                "closed_by": None,
                 "needs_trx": None,
                 "needs_usdt": "12.50",
             }
@@ -24,7 +25,7 @@ async def test_gates(edge: World, prefix: str) -> None:
         f"{prefix}/gates/frozen/open", json={"reason": "checked on chain"}, headers=admin
     )
     assert (opened.status_code, opened.content) == (204, b"")
-    name, caller, *rest = edge.router.asked[-1]
+    name, caller, *rest = edge.control.asked[-1]
     assert (name, caller.name, *rest) == (
         "open_gate",
         "ADMIN:ada",

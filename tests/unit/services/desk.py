@@ -10,18 +10,19 @@ from models.caller import Caller
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
 from models.payout import NewPayout
+from models.permission import grants_of, parse_permission
+from services.acts import Acts
 from services.attempts import AttemptBuilder
+from services.control import Control
 from services.ids import payout_id
 from services.intake import Created, Intake
 from services.limits import LimitKeeper
 from services.payout_router import PayoutRouter
 from services.unexplained import Explaining
 from tests.factories import OWNER, USDT_CONTRACT, an_order
-from tests.harness import POLICIES, FakeClock, RecordedFigures
+from tests.harness import POLICIES, SERVICE, FakeClock, RecordedFigures
 
-ACTIONS = frozenset({"create", "list", "view", "cancel", "resolve", "stats", "unexplained"})
-SERVICE = Caller(subject="platform", role="SERVICE", scope="all", may=ACTIONS)
-USER = Caller(subject="user-1", role="USER", scope="own", may=ACTIONS - {"resolve"})
+USER = Caller(subject="user-1", role="USER", grants=grants_of([parse_permission("payout:*:own")]))
 
 DAILY = 1_000 * BASE_UNITS
 AMOUNTS = {Currency.USDT: AmountLimits(minimum=10_000, maximum=500 * BASE_UNITS, daily=DAILY)}
@@ -40,7 +41,7 @@ class NamedSigner:
 
 @dataclass
 class Desk:
-    """Router, intake and limits over `memory`, which the services reach through `store`."""
+    """Router, control and intake over `memory`, which the services reach through `store`."""
 
     memory: MemoryPayoutStore
     store: Any
@@ -49,6 +50,7 @@ class Desk:
     figures: RecordedFigures
     limits: LimitKeeper
     router: PayoutRouter
+    control: Control
     newest: list[int]
 
     async def create(
@@ -89,13 +91,15 @@ def a_desk(store: Any = None, memory: MemoryPayoutStore | None = None) -> Desk:
         new_id=payout_id,
         saving=POLICIES.saving,
     )
-    explaining = Explaining(store, AttemptBuilder(None, NamedSigner(), USDT_CONTRACT))  # type: ignore[arg-type]
+    acts = Acts(store, lambda: str(next(_serials)))
+    builder = AttemptBuilder(None, NamedSigner(), USDT_CONTRACT)  # type: ignore[arg-type]
     router = PayoutRouter(
         store=store,
         intake=intake,
         limits=limits,
-        explaining=explaining,
+        explaining=Explaining(store, builder, acts),
         wakeups=wakeups,
         newest_seen=lambda: newest[0],
     )
-    return Desk(memory, store, clock, wakeups, figures, limits, router, newest)
+    control = Control(store=store, acts=acts, wakeups=wakeups, observer=figures, wallet=OWNER)
+    return Desk(memory, store, clock, wakeups, figures, limits, router, control, newest)

@@ -11,6 +11,8 @@ from devnet.devnet import Devnet
 from devnet.settings import DevnetSettings
 from models.chain import BLOCK_INTERVAL_MS
 from models.errors import Reason
+from models.money import Currency
+from models.pause import Activity, Pause
 from models.payout import Guard, Payout, PayoutStatus, move
 from models.policy import AttemptPolicy
 from models.settlement import after_death
@@ -19,7 +21,7 @@ from ports.chain import ChainUnavailableError
 from ports.signer import SignerUnavailableError
 from ports.store import StoreError
 from services.attempts import AttemptBuilder, UnbuildableError
-from services.dispatch import recording
+from services.dispatch import LOOK_SECONDS, LOOK_TRIES, recording
 from services.gate import Closed
 from tests.factories import a_cursor, a_hit, a_payout, an_attempt
 from tests.harness import POLICIES, SERVICE, SOLID_LAG, FakeClock, House, open_house
@@ -389,6 +391,138 @@ async def test_every_reason_that_ever_closed_dispatch_is_shown_and_at_zero_once_
     await house.dispatch()
     assert house.services.dispatcher.closed == ()
     assert set(shown.values()) == {0}
+
+
+# pauses
+
+STOP_ALL = Pause(Activity.DISPATCH)
+STOP_USDT = Pause(Activity.DISPATCH, Currency.USDT)
+STOP_TRX = Pause(Activity.DISPATCH, Currency.TRX)
+
+
+class Stopwatch:
+    """The dispatcher's clock: stands still but for what a step is said to take."""
+
+    def __init__(self, house: House) -> None:
+        self.seconds = 0.0
+        self._house = house
+        house.services.dispatcher.seconds = lambda: self.seconds
+
+    def takes(self, step: str, seconds: float, pause: Pause | None = None) -> None:
+        """Let the next such call to the store take so long; meanwhile somebody pauses."""
+
+        async def slow() -> None:
+            self.seconds += seconds
+            if pause is not None:
+                await self._house.services.control.pause(SERVICE, pause, "stop")
+
+        self._house.store.meanwhile(step, "before", slow)
+
+
+async def a_slow_house(seconds: float, pause: Pause | None) -> House:
+    """A house in which pricing the next group takes so long, while somebody pauses."""
+    house = await a_house()
+    Stopwatch(house).takes("exposure", seconds, pause)
+    return house
+
+
+async def test_a_pause_is_seen_at_the_next_look() -> None:
+    house = await a_house()
+    payout = await house.create()
+    await house.services.control.pause(SERVICE, STOP_ALL, "stop")
+    house.store.calls.clear()
+    assert not await house.services.dispatcher.run_group()
+    assert house.services.dispatcher.closed == (
+        Closed("pause:dispatch", "dispatch is paused: stop"),
+    )
+    assert house.store.calls == ["standing"]
+    await house.services.control.resume(SERVICE, STOP_ALL, "go on")
+    assert (await house.pay(payout)).status is S.COMPLETED
+
+
+async def test_a_group_that_took_long_is_not_recorded_after_a_pause() -> None:
+    house = await a_slow_house(LOOK_SECONDS + 0.1, STOP_ALL)
+    payout = await house.create()
+    assert not await house.services.dispatcher.run_group()
+    after = await house.get(payout)
+    assert (after.status, after.txids, after.lease) == (S.PENDING, (), None)
+    assert [each.name for each in house.services.dispatcher.closed] == ["pause:dispatch"]
+    await house.services.control.resume(SERVICE, STOP_ALL, "go on")
+    done = await house.pay(payout)
+    assert (done.status, house.paid(payout), len(done.txids)) == (S.COMPLETED, 1, 1)
+
+
+async def test_a_group_of_a_currency_that_was_paused_is_claimed_anew_without_it() -> None:
+    house = await a_slow_house(LOOK_SECONDS + 0.1, STOP_USDT)
+    usdt, trx = await house.create(), await house.create(currency=Currency.TRX)
+    assert await house.services.dispatcher.run_group()
+    assert {(await house.get(each)).status for each in (usdt, trx)} == {S.PENDING}
+    assert not await house.services.dispatcher.run_group()
+    assert (await house.get(usdt)).lease is None
+    assert (await house.get(trx)).status is S.PROCESSING
+
+
+@pytest.mark.parametrize("pause", [None, Pause(Activity.INTAKE), STOP_TRX])
+async def test_a_group_that_took_long_is_paid_all_the_same(pause: Pause | None) -> None:
+    house = await a_slow_house(LOOK_SECONDS + 0.1, pause)
+    payout = await house.create()
+    await house.dispatch()
+    assert (await house.get(payout)).status is S.PROCESSING
+
+
+async def test_a_look_counts_for_a_second_and_no_command_is_spent_on_another() -> None:
+    house = await a_slow_house(LOOK_SECONDS, STOP_ALL)
+    payout = await house.create()
+    house.store.calls.clear()
+    await house.services.dispatcher.run_group()
+    assert house.store.calls.count("standing") == 1
+    assert (await house.get(payout)).status is S.PROCESSING
+
+
+@pytest.mark.parametrize("slow_looks", [1, 2, LOOK_TRIES])
+async def test_a_look_that_is_answered_late_does_not_count(slow_looks: int) -> None:
+    """Whatever stands still between the look and the record: it may be paused meanwhile."""
+    house = await a_house()
+    watch = Stopwatch(house)
+    payout = await house.create()
+    house.store.calls.clear()
+
+    async def claimed() -> None:
+        watch.takes("exposure", LOOK_SECONDS + 0.1)
+        for _ in range(slow_looks):
+            watch.takes("standing", LOOK_SECONDS + 0.1)
+
+    house.store.meanwhile("claim", "before", claimed)
+    await house.services.dispatcher.run_group()
+    looks = house.store.calls.count("standing")
+    after = await house.get(payout)
+    if slow_looks == LOOK_TRIES:
+        assert (after.status, after.txids, after.lease) == (S.PENDING, (), None)
+        assert looks == 1 + LOOK_TRIES
+    else:
+        assert after.status is S.PROCESSING
+        assert looks == 1 + slow_looks + 1
+    assert (await house.pay(payout)).status is S.COMPLETED
+
+
+async def test_a_group_with_nothing_to_record_is_not_looked_at_again() -> None:
+    empty = Devnet(DevnetSettings(nodes=1, solid_lag=SOLID_LAG, wallet_token_units=0))
+    house = await a_house(net=empty)
+    await house.create()
+    Stopwatch(house).takes("exposure", 60)
+    house.store.calls.clear()
+    await house.services.dispatcher.run_group()
+    assert house.store.calls.count("standing") == 1
+
+
+async def test_what_was_claimed_is_handed_back_when_nobody_can_tell_whether_it_is_paused() -> None:
+    house = await a_slow_house(60, None)
+    payout = await house.create()
+    house.store.fail("standing", "before", skip=1)
+    with pytest.raises(StoreError):
+        await house.services.dispatcher.run_group()
+    after = await house.get(payout)
+    assert (after.status, after.txids, after.lease) == (S.PENDING, (), None)
 
 
 def test_a_record_is_guarded_by_all_that_was_read() -> None:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from adapters.memory.store import MemoryPayoutStore
 from models.chain import BlockRef, Cursor
+from models.money import Currency
 from models.policy import AttemptPolicy
 from services.gate import RESTORED, WALLET_GATE, DispatchGate, OpensAt, opening
-from tests.factories import a_block, a_cursor, a_hit
+from tests.factories import OWNER, a_block, a_cursor, a_hit
 from tests.harness import SERVICE, FakeClock
 from tests.unit.services.desk import a_desk
 
@@ -36,7 +37,7 @@ class Head:
 def a_gate(
     store: MemoryPayoutStore, head: int = 1_000, *, quarantine: bool = False
 ) -> DispatchGate:
-    return DispatchGate(store, Head(head), POLICY, quarantine=quarantine)  # type: ignore[arg-type]
+    return DispatchGate(store, Head(head), POLICY, wallet=OWNER, quarantine=quarantine)  # type: ignore[arg-type]
 
 
 async def at(store: MemoryPayoutStore, cursor: Cursor) -> None:
@@ -67,7 +68,7 @@ async def test_opens_when_the_cursor_reaches_the_head_of_the_start(
 
 async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> None:
     chain = Head(1_000)
-    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == []
     chain.number = 2_000  # the chain goes on while solid blocks lag
@@ -76,7 +77,7 @@ async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> 
 
 async def test_opens_only_on_a_block_that_nobody_doubts(store: MemoryPayoutStore) -> None:
     chain = Head(1_000)
-    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     chain.against = "the other one has another block"
     assert await names(gate) == ["unconfirmed"]
@@ -88,7 +89,7 @@ async def test_opens_only_on_a_block_that_nobody_doubts(store: MemoryPayoutStore
 
 async def test_a_head_that_no_chain_of_ours_has_is_forgotten(store: MemoryPayoutStore) -> None:
     chain = Head(10**9)
-    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == ["catching_up"]
     chain.number = 1_001
@@ -99,7 +100,7 @@ async def test_a_head_that_no_chain_of_ours_has_is_forgotten(store: MemoryPayout
 
 async def test_a_fork_brings_dispatch_forward_by_nothing(store: MemoryPayoutStore) -> None:
     chain = Head(1_100)
-    gate = DispatchGate(store, chain, POLICY, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == ["catching_up"]
     chain.number = 1_000
@@ -242,3 +243,53 @@ async def test_all_reasons_are_told(store: MemoryPayoutStore) -> None:
     await store.move_cursor(None, a_cursor(1_000, broken="torn"), [a_hit()])
     await store.close_gate("frozen", "why")
     assert await names(gate) == ["broken_link", "frozen", "unexplained", "catching_up"]
+
+
+ALL = frozenset(Currency)
+USDT_ONLY, TRX_ONLY = frozenset({Currency.USDT}), frozenset({Currency.TRX})
+
+
+@pytest.mark.parametrize(
+    ("gates", "closed", "currencies"),
+    [
+        (["pause:dispatch"], ["pause:dispatch"], ALL),
+        (["pause:intake", "pause:intake:USDT"], [], ALL),
+        (["pause:dispatch:USDT"], [], TRX_ONLY),
+        (["pause:dispatch:TRX", "pause:intake"], [], USDT_ONLY),
+        (
+            ["pause:dispatch:TRX", "pause:dispatch:USDT"],
+            ["pause:dispatch:TRX", "pause:dispatch:USDT"],
+            frozenset(),
+        ),
+        ([f"pause:dispatch:{OWNER}"], ["pause:dispatch:wallet"], ALL),
+        (["pause:dispatch:TSomeOtherWallet"], [], ALL),
+        (["pause:dispatch", "pause:dispatch:USDT"], ["pause:dispatch"], TRX_ONLY),
+        (["pause:dispatch", "frozen"], ["frozen", "pause:dispatch"], ALL),
+        (["pause:of-a-later-version"], ["pause:of-a-later-version"], ALL),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, list) else "",
+)
+async def test_what_a_person_paused_is_closed(
+    store: MemoryPayoutStore, gates: list[str], closed: list[str], currencies: frozenset[Currency]
+) -> None:
+    await at(store, a_cursor(1_000))
+    gate = a_gate(store)
+    assert await names(gate) == []
+    for name in gates:
+        await store.close_gate(name, "because", closed_by="ADMIN:ada")
+    view = await gate.look()
+    assert [each.name for each in view.closed] == closed
+    assert view.currencies == currencies
+    assert [each.gate for each in view.pauses] == sorted(
+        name for name in gates if name.startswith("pause:") and "later" not in name
+    )
+    for name in gates:
+        await store.open_gate(name)
+    assert (await gate.look()).closed == ()
+
+
+async def test_a_pause_says_what_and_why(store: MemoryPayoutStore) -> None:
+    await at(store, a_cursor(1_000))
+    await store.close_gate("pause:dispatch", "balances do not add up", closed_by="ADMIN:ada")
+    (closed,) = (await a_gate(store).look()).closed
+    assert closed.reason == "dispatch is paused: balances do not add up"

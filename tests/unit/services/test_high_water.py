@@ -4,13 +4,17 @@ import fcntl
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.files.high_water import JsonHighWaterFile
+from models.audit import GENESIS, Head, linked
 from models.chain import Cursor
+from ports.audit import UnreadableEntryError
 from ports.folders import HighWaterMark
 from ports.store import StoreError, UnfitStoreError
 from services.gate import RESTORED
-from services.high_water import HighWater, recognise
+from services.high_water import HighWater, recognise, recognise_log
+from tests.audit import an_act
 from tests.factories import OWNER, RECIPIENT, a_block, a_cursor
 from tests.unit.services.desk import a_desk
 from tests.unit.services.faulty_store import FaultyStore
@@ -112,20 +116,20 @@ async def test_a_deployment_that_moved_to_another_wallet_is_still_itself(
 async def test_the_mark_follows_the_cursor_and_stays_when_that_goes_back(
     store: FaultyStore, file: JsonHighWaterFile
 ) -> None:
-    high_water = HighWater(store, file, OWNER)  # type: ignore[arg-type]
+    high_water = HighWater(store, store, file, OWNER)  # type: ignore[arg-type]
     await high_water.run(OURS)
     assert await file.read() is None
     for number, expected in [(5, 5), (9, 9), (7, 9), (10, 10)]:
         await at(store, a_cursor(number))
         await high_water.run(OURS)
-        assert await file.read() == HighWaterMark(OURS, OWNER, a_block(expected))
+        assert await file.read() == HighWaterMark(OURS, OWNER, a_block(expected), GENESIS)
 
 
 async def test_a_cursor_that_stands_still_costs_no_write(
     store: FaultyStore, file: JsonHighWaterFile, tmp_path: Path
 ) -> None:
     await at(store, a_cursor(5))
-    high_water = HighWater(store, file, OWNER)  # type: ignore[arg-type]
+    high_water = HighWater(store, store, file, OWNER)  # type: ignore[arg-type]
     await high_water.run(OURS)
     (tmp_path / "tron-payout-router.json").unlink()
     await high_water.run(OURS)
@@ -136,13 +140,13 @@ async def test_a_write_that_another_replica_kept_us_from_is_tried_again(
     store: FaultyStore, file: JsonHighWaterFile, tmp_path: Path
 ) -> None:
     await at(store, a_cursor(5))
-    high_water = HighWater(store, file, OWNER)  # type: ignore[arg-type]
+    high_water = HighWater(store, store, file, OWNER)  # type: ignore[arg-type]
     with (tmp_path / "tron-payout-router.lock").open("ab") as writing:
         fcntl.flock(writing, fcntl.LOCK_EX)
         await high_water.run(OURS)
         assert await file.read() is None
     await high_water.run(OURS)
-    assert await file.read() == HighWaterMark(OURS, OWNER, a_block(5))
+    assert await file.read() == HighWaterMark(OURS, OWNER, a_block(5), GENESIS)
 
 
 async def test_a_mark_is_read_before_the_cursor_so_that_no_running_replica_looks_restored(
@@ -168,3 +172,77 @@ async def test_an_unclear_answer_stops_the_start(
     store.fail("close_gate", "before")
     with pytest.raises(StoreError):
         await recognise(store, file, OWNER, OURS)
+
+
+# ---- the audit log's head ----
+
+
+async def logged(store: FaultyStore, entries: int) -> Head:
+    """A log of so many entries."""
+    await store.append_entries(linked(GENESIS, [an_act() for _ in range(entries)]))
+    head: Head = await store.audit_head()
+    return head
+
+
+async def complaints(store: FaultyStore, file: JsonHighWaterFile) -> list[str]:
+    """What a start says of the audit log."""
+    with capture_logs() as lines:
+        await recognise_log(store, file)  # type: ignore[arg-type]
+    return [line["event"] for line in lines if line["log_level"] == "error"]
+
+
+async def test_the_mark_notes_the_head_and_a_log_that_grew_has_it(
+    store: FaultyStore, file: JsonHighWaterFile
+) -> None:
+    assert await complaints(store, file) == []
+    head = await logged(store, 3)
+    await at(store, a_cursor(5))
+    high_water = HighWater(store, store, file, OWNER)  # type: ignore[arg-type]
+    await high_water.run(OURS)
+    assert await file.read() == HighWaterMark(OURS, OWNER, a_block(5), head)
+    assert await complaints(store, file) == []
+    await store.append_entries(linked(head, [an_act()]))
+    assert await complaints(store, file) == []
+
+
+@pytest.mark.parametrize("entries", [0, 2, 3, 4])
+async def test_a_log_that_lacks_the_noted_head_is_told(
+    store: FaultyStore, file: JsonHighWaterFile, entries: int
+) -> None:
+    """Cut off, or of other content."""
+    await file.raise_to(HighWaterMark(OURS, OWNER, a_block(), Head(3, "ab" * 32)))
+    await logged(store, entries)
+    (complaint,) = await complaints(store, file)
+    assert complaint.startswith("audit log contradicts its noted head")
+
+
+async def test_an_entry_that_cannot_be_read_contradicts_too(
+    store: FaultyStore, file: JsonHighWaterFile
+) -> None:
+    head = await logged(store, 3)
+    await file.raise_to(HighWaterMark(OURS, OWNER, a_block(), head))
+
+    async def unreadable() -> None:
+        raise UnreadableEntryError(3)
+
+    store.meanwhile("audit_entry", "before", unreadable)
+    assert len(await complaints(store, file)) == 1
+
+
+@pytest.mark.parametrize("head", [None, GENESIS])
+async def test_a_mark_from_before_the_first_entry_says_nothing(
+    store: FaultyStore, file: JsonHighWaterFile, head: Head | None
+) -> None:
+    await file.raise_to(HighWaterMark(OURS, OWNER, a_block(), head))
+    assert await complaints(store, file) == []
+
+
+async def test_a_mark_without_a_head_is_read(file: JsonHighWaterFile, tmp_path: Path) -> None:
+    """As versions before the audit log wrote it."""
+    block = a_block()
+    (tmp_path / "tron-payout-router.json").write_text(
+        f'{{"genesis_id": "{OURS}", "wallet": "{OWNER}", "block": {{"number": {block.number}, '
+        f'"block_id": "{block.block_id}", "time_ms": {block.time_ms}}}}}',
+        encoding="utf-8",
+    )
+    assert await file.read() == HighWaterMark(OURS, OWNER, block, None)

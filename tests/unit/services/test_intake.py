@@ -1,6 +1,7 @@
 """A request becomes one payout that survives, or is refused with nothing done."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from models.address import ZERO_ADDRESS
 from models.errors import PayoutError
 from models.money import BASE_UNITS, Currency
 from models.payout import Payout, PayoutStatus, Reservation
+from models.permission import grants_of, parse_permission
 from ports.store import PayoutQuery, StoreError
 from services.limits import ORPHAN_AGE_SECONDS
 from tests.factories import OWNER, RECIPIENT, USDT_CONTRACT
@@ -292,7 +294,7 @@ async def test_a_taken_key_without_its_payout_is_still_arriving() -> None:
     """The index says "taken" while a read finds nothing yet: retryable, never a double."""
 
     class Behind(FaultyStore):
-        async def find_by_key(self, client: str, key: str) -> None:
+        async def find_by_key(self, client: str, key: str, tenant: str | None = None) -> None:
             return None
 
     desk = a_desk(Behind)
@@ -304,9 +306,69 @@ async def test_a_taken_key_without_its_payout_is_still_arriving() -> None:
     assert await desk.used() == USDT_12_50
 
 
+# pauses
+
+
+@pytest.mark.parametrize(
+    ("gate", "paused"), [("pause:intake", "all"), ("pause:intake:USDT", "USDT")]
+)
+async def test_while_the_intake_is_paused_nothing_is_taken(gate: str, paused: str) -> None:
+    desk = a_desk()
+    await desk.memory.close_gate(gate, "the token is being upgraded", closed_by="ADMIN:ada")
+    with pytest.raises(PayoutError, match="is paused: the token is being upgraded") as refusal:
+        await desk.create(key="k")
+    assert (refusal.value.code, refusal.value.field) == ("P017", None)
+    assert refusal.value.extra == {
+        "paused": paused,
+        "since": "2026-03-01T12:00:00Z",
+        "reason": "the token is being upgraded",
+    }
+    assert "ada" not in str(refusal.value.extra)  # a client need not know who
+    assert await payouts(desk) == []
+    assert await desk.used() == 0
+    desk.clock.tick(ORPHAN_AGE_SECONDS + 1)
+    assert await desk.memory.orphans(0, 10) == []
+    await desk.memory.open_gate(gate)
+    assert not (await desk.create(key="k")).replayed
+
+
+@pytest.mark.parametrize(
+    "gate", ["pause:intake:TRX", "pause:dispatch", "pause:dispatch:USDT", "frozen", "restored"]
+)
+async def test_other_gates_keep_no_payout_out(gate: str) -> None:
+    desk = a_desk()
+    await desk.memory.close_gate(gate, "because")
+    await desk.create()
+    assert len(await payouts(desk)) == 1
+
+
+async def test_a_replay_is_answered_while_the_intake_is_paused() -> None:
+    desk = a_desk()
+    first = await desk.create(key="k", body="same")
+    await desk.memory.close_gate("pause:intake", "stop")
+    again = await desk.create(key="k", body="same")
+    assert (again.payout, again.replayed) == (first.payout, True)
+    with pytest.raises(PayoutError) as refusal:
+        await desk.create(key="k", body="other")
+    assert refusal.value.code == "P005"
+
+
+async def test_a_twin_that_came_in_just_before_the_pause_is_found() -> None:
+    desk = a_desk(FaultyStore)
+
+    async def twin_then_pause() -> None:
+        await desk.create(key="k", body="same")
+        await desk.memory.close_gate("pause:intake", "stop")
+
+    desk.store.meanwhile("gates", "before", twin_then_pause)
+    created = await desk.create(key="k", body="same")
+    assert created.replayed
+    assert await payouts(desk) == [created.payout]
+
+
 async def test_only_who_may_creates() -> None:
     desk = a_desk()
-    nobody = USER.__class__(subject="x", role="VIEWER", scope="all", may=frozenset({"view"}))
+    nobody = replace(USER, grants=grants_of([parse_permission("payout:view:all")]))
     with pytest.raises(PayoutError) as refusal:
         await desk.router.create(nobody, a_request())
     assert refusal.value.code == "P002"

@@ -11,6 +11,7 @@ from models.chain import Hit
 from models.errors import PayoutError, Reason
 from models.limits import Window
 from models.payout import Payout, PayoutStatus, Reservation, Resolution, move
+from models.permission import grants_of, parse_permission
 from models.settlement import after_death, put_off
 from models.transaction import Attempt, AttemptState
 from ports.store import PayoutQuery, StoreError
@@ -269,8 +270,10 @@ async def test_a_hit_that_comes_between_forbids_the_retry() -> None:
 
 # who may see and do what
 
-OWN = Caller("me", "USER", "own", SERVICE.may)
-NODE = Caller("me", "NODE_OPERATOR", "node", SERVICE.may, node_id="node-1")
+OWN = Caller("me", "USER", grants_of([parse_permission("payout:*:own")]))
+NODE = Caller(
+    "me", "NODE_OPERATOR", grants_of([parse_permission("payout:*:node")]), node_id="node-1"
+)
 WITHOUT_NODE = replace(NODE, node_id=None)
 
 
@@ -345,7 +348,7 @@ async def test_a_stranger_and_a_made_up_id_get_the_same_answer(call: Call) -> No
 
 async def test_every_call_asks_for_its_permission() -> None:
     desk = a_desk()
-    nobody = Caller("me", "NOBODY", "all", frozenset())
+    nobody = Caller("me", "NOBODY", {})
     calls = [
         desk.router.get(nobody, "x"),
         desk.router.list(nobody, PayoutQuery(), 1),
@@ -354,8 +357,6 @@ async def test_every_call_asks_for_its_permission() -> None:
         desk.router.resolve(nobody, "x", R.RETRY, "x"),
         desk.router.unexplained(nobody, only_open=True, limit=1),
         desk.router.explain(nobody, "x", None, "x"),
-        desk.router.gates(nobody),
-        desk.router.open_gate(nobody, "x", "x"),
     ]
     for call in calls:
         with pytest.raises(PayoutError) as refusal:
@@ -363,22 +364,7 @@ async def test_every_call_asks_for_its_permission() -> None:
         assert refusal.value.code == "P002"
 
 
-# gates and figures
-
-OPERATOR = replace(SERVICE, may=frozenset({"gates"}))
-
-
-async def test_a_person_opens_a_gate() -> None:
-    desk = a_desk()
-    await desk.memory.close_gate("frozen", "a dead attempt was included")
-    (gate,) = await desk.router.gates(OPERATOR)
-    assert (gate.name, gate.reason) == ("frozen", "a dead attempt was included")
-    await desk.router.open_gate(OPERATOR, "frozen", "looked into it")
-    assert await desk.router.gates(OPERATOR) == []
-    await desk.wakeups.wait(3_600)  # returns at once
-    with pytest.raises(PayoutError) as refusal:
-        await desk.router.open_gate(OPERATOR, "frozen", "again")
-    assert refusal.value.code == "P010"
+# figures
 
 
 async def test_stats_count_and_sum_by_status_and_currency() -> None:

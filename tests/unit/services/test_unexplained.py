@@ -260,3 +260,53 @@ async def test_a_tie_that_can_never_be_completed_gives_way() -> None:
     await explain(desk, hit, other)
     assert (await now(desk, other)).status is S.COMPLETED
     assert await still_open(desk) == 0
+
+
+async def test_an_explanation_is_noted_before_it_is_made() -> None:
+    desk = a_desk(FaultyStore)
+    payout = await stored(desk)
+    hit = await unknown(desk, payout)
+    desk.store.fail("note_act", "after")
+    with pytest.raises(StoreError):
+        await explain(desk, hit, payout)
+    assert await still_open(desk) == 1
+    assert (await now(desk, payout)).status is S.PENDING
+    await explain(desk, hit, payout)
+    assert await still_open(desk) == 0
+    (_, act, *_) = await desk.memory.unlogged(10)
+    assert (act.action, act.subject, act.by) == ("unexplained:explain", hit.txid, SERVICE.name)
+    assert (act.before, act.after) == ("unexplained", payout.payout_id)
+    assert act.why is not None
+    assert act.why.message == "seen in the old log"
+
+
+async def test_what_is_refused_or_done_already_is_no_act() -> None:
+    desk = a_desk()
+    payout, other = await stored(desk), await stored(desk, S.CANCELLED)
+    hit = await unknown(desk, payout)
+    with pytest.raises(PayoutError):
+        await explain(desk, hit, other)
+    assert await desk.memory.count_unlogged() == 0
+    await explain(desk, hit, None)
+    await explain(desk, hit, None)
+    (act,) = await desk.memory.unlogged(10)
+    assert (act.before, act.after) == ("unexplained", "known")
+
+
+async def test_a_tie_that_gives_way_is_noted_with_what_it_was() -> None:
+    desk = a_desk(FaultyStore)
+    payout = await stored(desk)
+    hit = await unknown(desk, payout)
+
+    async def cancel() -> None:
+        await desk.router.cancel(SERVICE, payout.payout_id, None)
+
+    desk.store.meanwhile("apply", "before", cancel)
+    with pytest.raises(PayoutError):
+        await explain(desk, hit, payout)
+    await explain(desk, hit, None)
+    acts = [each for each in await desk.memory.unlogged(10) if each.subject == hit.txid]
+    assert [(act.before, act.after) for act in acts] == [
+        ("unexplained", payout.payout_id),
+        (payout.payout_id, "known"),
+    ]

@@ -67,6 +67,18 @@ async def test_an_error_ends_the_turn_and_not_the_loop() -> None:
     assert script.loop.turns == 3
 
 
+async def test_it_tells_when_a_turn_last_ended_well_and_when_one_failed() -> None:
+    clock = asyncio.get_running_loop().time
+    never, started = Script(), clock()
+    assert (never.loop.succeeded_at, never.loop.failed_at) == (None, None)
+    script = Script(False, ValueError("broken"))
+    await script.run()
+    succeeded, failed = script.loop.succeeded_at, script.loop.failed_at
+    assert succeeded is not None
+    assert failed is not None
+    assert started <= failed <= succeeded <= clock()  # the last turn, which stops it, is a success
+
+
 async def test_after_an_error_the_loop_pauses_before_it_tries_again() -> None:
     order: list[str] = []
     stop = asyncio.Event()
