@@ -41,7 +41,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $(STAMP)
 
-demo: $(STAMP) ## pay 10 sample payouts on a throw-away stack, check them against the chain
+demo: $(STAMP) ## pay sample payouts on a throw-away stack, check them against the chain
 	@$(BIN)/python -m devnet.demo
 
 run: $(STAMP) ## the whole stack in the foreground on 127.0.0.1:8092, data under .dev/run

@@ -31,7 +31,7 @@ from adapters.redis.client import open_client as open_redis
 from adapters.redis.signals import RedisLocks, RedisWakeups
 from adapters.redis.throttle import RedisThrottle
 from adapters.redis.tokens import CachedRevocations
-from adapters.signer.local import LocalSigner, SignerError, load_signer
+from adapters.signer.local import LocalSigner, SignerError, load_signers
 from adapters.tron.client import ChainSettings, TronChain
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.endpoint import Endpoint, EndpointSettings
@@ -56,8 +56,10 @@ from config import (
     StartupError,
     load_settings,
 )
+from models.decision import DecisionPolicy
 from models.pause import Activity, is_pause
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.spending import SpendPolicy
 from ports.folders import FolderError
 from ports.observer import Observer
 from ports.signals import Locks, Wakeups
@@ -66,6 +68,7 @@ from ports.throttle import Throttle
 from services.assembly import Policies, Ports, Services, Store, assemble
 from services.audit import Audit
 from services.chain_identity import bind_database
+from services.compliance import Compliance
 from services.control import Control
 from services.high_water import HighWater, recognise, recognise_log
 from services.ids import payout_id
@@ -73,6 +76,7 @@ from services.pauses import described, pauses_in
 from services.payout_router import PayoutRouter
 from services.statements import Statements
 from services.tokens import Tokens
+from settings.spending import client_policy
 from utils.circuit_breaker import BreakerState, CircuitBreaker
 from utils.connection_pool import ConnectionPool
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
@@ -83,6 +87,7 @@ from workers.dispatcher import dispatch_loop
 from workers.folders import high_water_loop, statements_loop
 from workers.housekeeper import housekeeping_loop
 from workers.loop import Loop
+from workers.scheduler import scheduler_loop
 from workers.sequencer import archive_loop, head_loop, sequence_loop
 from workers.settler import review_loop, settle_loop
 
@@ -92,6 +97,9 @@ BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerStat
 
 HOUSEKEEPING_SECONDS = 30.0
 """How often time alone is looked at; expiry and reservations are not urgent."""
+
+SCHEDULER_SECONDS = 2.0
+"""How late a scheduled payout or a batch may be released."""
 
 HIGH_WATER_SECONDS = 10.0
 """How far the high-water mark may be behind: a copy of the database that is older is known."""
@@ -115,7 +123,7 @@ class Container:
     services: Services
     chain: TronChain
     store: PayoutStore
-    wallet: str
+    wallets: Sequence[str]
     throttle: Throttle
     loops: Sequence[Loop]
     started_at: float
@@ -124,6 +132,11 @@ class Container:
     def audit(self) -> Audit:
         """The audit log."""
         return self.services.audit
+
+    @property
+    def compliance(self) -> Compliance:
+        """Lists of addresses, and the KYC registry."""
+        return self.services.compliance
 
     @property
     def tokens(self) -> Tokens:
@@ -147,7 +160,7 @@ class Container:
             service=SERVICE_NAME,
             version=VERSION,
             network=self.settings.environment.tron_network,
-            wallet=self.wallet,
+            wallets=list(self.wallets),
             uptime_seconds=round(time.monotonic() - self.started_at, 1),
             cursor=cursor and CursorView.of(cursor, newest),
             newest_block_seen=newest,
@@ -189,7 +202,7 @@ async def preflight(settings: Settings) -> None:
 
     Waits up to MONGODB_WAIT_SECONDS for MongoDB. Raises StartupError.
     """
-    wallet = signer_of(settings).address
+    wallet = signers_of(settings)[0].address
     pool = mongo_pool(settings)
     deadline = time.monotonic() + settings.environment.mongodb_wait_seconds
     async with pool as client:
@@ -223,16 +236,18 @@ async def _unprepared(settings: Settings, store: Store, wallet: str) -> str:
     return ""
 
 
-def signer_of(settings: Settings) -> LocalSigner:
-    """The hot wallet's signer. Raises StartupError."""
+def signers_of(settings: Settings) -> Sequence[LocalSigner]:
+    """The signers of all hot wallets, the default one's first. Raises StartupError."""
     env = settings.environment
     key = env.tron_private_key
+    routes = settings.router.route_policies
     try:
-        return load_signer(
+        return load_signers(
             None if key is None else key.get_secret_value(),
             env.keys_dir,
             env.wallet_encryption_key.get_secret_value(),
             env.tron_address,
+            [route.wallet for route in routes if route.wallet is not None],
             settings.refused_addresses,
         )
     except SignerError as error:
@@ -355,7 +370,7 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
     """Everything open and wired; closed again at the end. Raises StartupError, StoreError."""
     metrics = Metrics(settings.metrics.families)
     observer = MetricsObserver(metrics)
-    signer = signer_of(settings)
+    signers = signers_of(settings)
     mongo, redis = mongo_pool(settings), redis_pool(settings)
     async with AsyncExitStack() as stack:
         breaker = mongo_breaker(settings.retry.breakers.mongodb, breaker_watch(observer))
@@ -374,7 +389,7 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
             store=store,
             chain=chain,
             codec=ProtobufCodec(),
-            signer=signer,
+            signers=signers,
             wakeups=wakeups,
             observer=observer,
             revocations=CachedRevocations(
@@ -388,7 +403,7 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
         locks = RedisLocks(redis_client, f"{SERVICE_NAME}:lock:", replica_name())
         loops = (
             *loops_of(settings, services, wakeups, locks),
-            *folder_loops(settings, services, store, signer.address),
+            *folder_loops(settings, services, store, signers[0].address),
         )
         yield Container(
             settings=settings,
@@ -398,7 +413,7 @@ async def opened_parts(settings: Settings) -> AsyncIterator[Container]:
             services=services,
             chain=chain,
             store=store,
-            wallet=signer.address,
+            wallets=[signer.address for signer in signers],
             throttle=RedisThrottle(redis_client, f"{SERVICE_NAME}:rate:", LocalThrottle()),
             loops=loops,
             started_at=time.monotonic(),
@@ -415,6 +430,7 @@ def loops_of(
         settle_loop(settlement, identity, locks, config.settle.poll_seconds),
         review_loop(settlement, identity, locks, config.settle.review_seconds),
         housekeeping_loop(services.housekeeping, HOUSEKEEPING_SECONDS),
+        scheduler_loop(services.scheduling, locks, SCHEDULER_SECONDS),
         sequence_loop(services.sequencer, locks, config.audit.poll_seconds),
         archive_loop(services.sequencer, locks),
         head_loop(services.audit_head),
@@ -436,15 +452,33 @@ def folder_loops(
 
 def policies_of(settings: Settings) -> Policies:
     """The configuration as the services' policies."""
-    config = settings.router
+    config, security = settings.router, settings.security
     return Policies(
         usdt_contract=settings.usdt_contract_address,
         amounts=config.amount_limits,
+        spending=SpendPolicy(
+            all={currency: each.ceilings for currency, each in config.currencies.items()},
+            routes={route.name: route.ceilings for route in config.route_policies},
+            clients=client_policy(security.client_limits),
+            recipients={
+                currency: each.recipient.ceilings for currency, each in config.currencies.items()
+            },
+        ),
+        decisions=DecisionPolicy(
+            rules=security.compliance.policy,
+            routes=config.route_policies,
+            routing=config.routing.policy,
+            approvals=security.approvals.rules,
+            schedule=config.scheduling.policy,
+        ),
+        kyc_validity=security.compliance.kyc.validity,
         fees=FeePolicy(
             fee_limit_sun=config.fees.fee_limit_sun,
             max_fee_limit_sun=config.fees.max_fee_limit_sun,
             payout_cap_sun=config.fees.payout_fee_cap_sun,
             daily_ceiling_sun=config.fees.daily_ceiling_sun,
+            route_caps_sun={route.name: route.fee_cap_sun for route in config.route_policies},
+            usual_sun=config.fees.usual_sun,
         ),
         attempts=AttemptPolicy(
             life_ms=config.attempt.life_seconds * 1000,
@@ -559,7 +593,7 @@ async def run_worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with opened_parts(settings) as container, running(container):
-        log.info("worker started", wallet=container.wallet)
+        log.info("worker started", wallets=container.wallets)
         await stop.wait()
 
 
@@ -578,7 +612,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         _describe(container)
         application.state.container = container
         async with running(container):
-            log.info("serving", wallet=container.wallet, network=env.tron_network)
+            log.info("serving", wallets=container.wallets, network=env.tron_network)
             # For what has no request yet: api/connection.py.
             yield {"app": application}
 

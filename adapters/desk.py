@@ -15,6 +15,8 @@ DESK_RETRY: Final = RetryPolicy(tries=5, base_seconds=0.5, max_seconds=5)
 _ACCEPTED: Final = {200: Outcome.THERE_BEFORE, 201: Outcome.CREATED}
 _OF_PAYOUT: Final = ("payout_id", "status", "recipient_address", "amount", "currency", "txid")
 _OF_PROBLEM: Final = ("code", "detail", "retryable")
+_OF_TOKEN: Final = frozenset({"P001", "P002"})
+"""Refusals that speak of whoever asks: a 403 can also speak of the recipient of one payout."""
 
 
 class _TooOftenError(Exception):
@@ -71,7 +73,7 @@ def _read(status: int, said: dict[str, Any]) -> Answer:
         return Answer(outcome, {name: said[name] for name in _OF_PAYOUT})
     problem = {name: said[name] for name in _OF_PROBLEM}
     told = f"{problem['code']}: {problem['detail']}"
-    if status in (401, 403):
+    if problem["code"] in _OF_TOKEN:
         raise TokenRefusedError(told)
     if status == 409 or status >= 500:
         raise DeskUnavailableError(told)

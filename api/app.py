@@ -7,7 +7,19 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Lifespan
 
-from api import admin, audit, gates, payouts, system, tokens, unexplained
+from api import (
+    admin,
+    audit,
+    compliance,
+    decisions,
+    gates,
+    limits,
+    payouts,
+    routes,
+    system,
+    tokens,
+    unexplained,
+)
 from api.document import PLACEHOLDER, complete
 from api.middleware import MIDDLEWARE
 from api.problems import HANDLED, handle
@@ -17,6 +29,12 @@ ALIAS_PREFIX: Final = "/api/v1/tron"
 
 ALIASED: Final = (
     payouts.router,
+    decisions.router,
+    routes.router,
+    limits.router,
+    compliance.kyc,
+    compliance.lists,
+    compliance.imports,
     unexplained.router,
     gates.router,
     admin.router,
@@ -32,12 +50,17 @@ Pays USDT (TRC20) and TRX on TRON, each payout exactly once.
 - Errors are problem documents (RFC 9457); `code` says what went wrong, `retryable` whether the
   same request can succeed later, `errors` names every field at fault.
 - Send an `Idempotency-Key` with every create, and repeat the request when an answer is lost.
-- Every path below `/payouts`, `/unexplained`, `/gates`, `/admin` and `/audit` answers under
-  `{ALIAS_PREFIX}` as well.
+- Whatever is decided about a payout, by a rule or a person, it shows in words in `findings`,
+  `hold` and `approval`; `POST /payouts/quote` says beforehand what would be decided.
+- Every path but those under `system` answers under `{ALIAS_PREFIX}` as well.
 """
 
 _TAGS: Final = [
     {"name": "payouts", "description": "Create payouts and follow them."},
+    {"name": "decisions", "description": "What would become of a payout, and what people decide."},
+    {"name": "routes", "description": "By which routes payouts go, and how these do."},
+    {"name": "limits", "description": "How much may be paid, and what is left of it."},
+    {"name": "compliance", "description": "Whom we pay: address lists and verified recipients."},
     {"name": "unexplained", "description": "Transfers of the hot wallet that no payout knows."},
     {"name": "gates", "description": "Why dispatch is closed, and opening it again."},
     {"name": "admin", "description": "Stopping and going on, and how the service stands."},

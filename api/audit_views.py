@@ -102,7 +102,11 @@ class EntryView(BaseModel):
     source: Annotated[str, Field(description="The payout, or the act.")]
     n: Annotated[int, Field(description="The place in the payout's history, from 0.")]
     action: Annotated[
-        str, Field(description="`payout:` and the new status, or the permission of an act.")
+        str,
+        Field(
+            description="`payout:` and the new status or what was done to it where it stands, or "
+            "the permission of an act."
+        ),
     ]
     subject: Annotated[str, Field(description="What it was done to.")]
     by: Annotated[str, Field(description="ROLE:subject of a caller, or the loop that did it.")]

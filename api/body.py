@@ -1,14 +1,17 @@
-"""Request bodies: strict JSON (RFC 8259) in UTF-8, or nothing."""
+"""Request bodies: strict JSON (RFC 8259) in UTF-8, CSV where a route says so, or nothing."""
 
 import json
 from collections.abc import Callable, Coroutine
 from email.message import Message
-from typing import Any, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from models.errors import PayoutError
+
+CSV: Final = "text/csv"
+_WITH_BODY: Final = frozenset({"POST", "PUT"})
 
 
 def parse_json(body: bytes) -> Any:
@@ -49,26 +52,39 @@ class _JsonRequest(Request):
         return parse_json(await self.body())
 
 
-class JsonRoute(APIRoute):
-    """A route whose body, where a POST has one, must be `application/json`. Raises P013."""
+class _TypedRoute(APIRoute):
+    """A route whose body, where a POST or PUT has one, must be of one media type. Raises P013."""
+
+    media_type: ClassVar[str]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that FastAPI made, behind a check of the media type."""
         handle = super().get_route_handler()
 
-        async def handle_json(request: Request) -> Response:
+        async def handle_typed(request: Request) -> Response:
             request = _JsonRequest(request.scope, request.receive)
-            if request.method == "POST" and await request.body() and not _is_json(request):
-                raise PayoutError("P013", "send the body as Content-Type: application/json")
+            if request.method in _WITH_BODY and await request.body():
+                _check_type(request, self.media_type)
             return await handle(request)
 
-        return handle_json
+        return handle_typed
 
 
-def _is_json(request: Request) -> bool:
+class JsonRoute(_TypedRoute):
+    """A route that takes JSON."""
+
+    media_type = "application/json"
+
+
+class CsvRoute(_TypedRoute):
+    """A route that takes CSV."""
+
+    media_type = CSV
+
+
+def _check_type(request: Request, media_type: str) -> None:
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
-    return (
-        header.get_content_type() == "application/json"
-        and (header.get_content_charset() or "utf-8") == "utf-8"
-    )
+    charset = header.get_content_charset() or "utf-8"
+    if header.get_content_type() != media_type or charset != "utf-8":
+        raise PayoutError("P013", f"send the body as Content-Type: {media_type}")

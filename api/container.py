@@ -8,6 +8,7 @@ from api.status import StatusView
 from config import Settings
 from ports.throttle import Throttle
 from services.audit import Audit
+from services.compliance import Compliance
 from services.control import Control
 from services.payout_router import PayoutRouter
 from services.tokens import Tokens
@@ -29,6 +30,10 @@ class Container(Protocol):
     @property
     def audit(self) -> Audit:
         """The audit log."""
+
+    @property
+    def compliance(self) -> Compliance:
+        """Lists of addresses, and the KYC registry."""
 
     @property
     def tokens(self) -> Tokens:

@@ -22,8 +22,10 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from models.address import address_bytes
 from models.money import Currency, parse_amount
+from models.order import BatchWindow, PayoutReason, PayoutType, RouteChoice, RouteName
 from models.pause import Activity
-from models.payout import PayoutReason, PayoutStatus, Resolution
+from models.payout import PayoutStatus, Resolution
+from models.registry import AddressList
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of surrogate pairs, which UTF-8 cannot carry."""
@@ -131,6 +133,14 @@ AnyReason = Annotated[PayoutReason, _one_of(PayoutReason, "P108")]
 AnyStatus = Annotated[PayoutStatus, _one_of(PayoutStatus)]
 AnyResolution = Annotated[Resolution, _one_of(Resolution)]
 AnyActivity = Annotated[Activity, _one_of(Activity)]
+AnyPayoutType = Annotated[PayoutType, _one_of(PayoutType)]
+AnyBatchWindow = Annotated[BatchWindow, _one_of(BatchWindow)]
+AnyRoute = Annotated[RouteName, _one_of(RouteName, "P400")]
+AnyRouteChoice = Annotated[RouteChoice, _one_of(RouteChoice, "P400")]
+RouteOfPath = Annotated[RouteName, _one_of(RouteName, "P010")]
+ListOfPath = Annotated[AddressList, _one_of(AddressList, "P010")]
+"""Names in a path: of what is not there, as with any other path."""
+
 IdempotencyKey = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
 Txid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 Name = Annotated[str, Field(min_length=1, max_length=128), _PLAIN]

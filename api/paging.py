@@ -37,6 +37,9 @@ Cursor = Annotated[str, _cursor(r"payout_[0-9a-f]{32}")]
 RevocationCursor = Annotated[str, _cursor(r"(?:token|subject):.{1,256}")]
 """The key of a revocation that a cursor holds."""
 
+AddressCursor = Annotated[str, _cursor(r"T[1-9A-HJ-NP-Za-km-z]{33}")]
+"""The address that a cursor holds."""
+
 EntryCursor = Annotated[str, _cursor(r"[1-9][0-9]{0,15}")]
 """The number of an audit entry that a cursor holds, as text."""
 

@@ -19,7 +19,8 @@ from models.payout import Payout
 router: Final = APIRouter(prefix="/payouts", tags=["payouts"], route_class=JsonRoute)
 
 
-def _view(parts: Container, payout: Payout) -> PayoutView:
+def view_of(parts: Container, payout: Payout) -> PayoutView:
+    """A payout as answers show it."""
     return PayoutView.of(payout, parts.router.confirmations(payout))
 
 
@@ -54,7 +55,8 @@ async def create(
 ) -> PayoutView:
     """Pay `amount` of `currency` to `recipient_address`, once.
 
-    A 201 means that the payout is kept, whatever happens next. Send an `Idempotency-Key`: after an
+    A 201 means that the payout is kept, whatever happens next: `status` says whether it is paid at
+    once or waits for its time or a person, `findings` why. Send an `Idempotency-Key`: after an
     answer that got lost, the same key and body give the same payout again; the same key with
     another body is refused (P005).
     """
@@ -66,7 +68,7 @@ async def create(
         response.headers["Idempotency-Replayed"] = "true"
     else:
         response.headers["Location"] = f"{request.url.path}/{created.payout.payout_id}"
-    return _view(parts, created.payout)
+    return view_of(parts, created.payout)
 
 
 @router.get(
@@ -89,7 +91,7 @@ async def list_payouts(
     """
     limit = page_size(parts.settings.router.api, filters.limit)
     payouts = await parts.router.list(caller, filters.to_query(), limit + 1)
-    page = PayoutPage.of([_view(parts, payout) for payout in payouts], limit)
+    page = PayoutPage.of([view_of(parts, payout) for payout in payouts], limit)
     if page.next_cursor is not None:
         following = request.url.include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
@@ -110,7 +112,7 @@ async def get(
     payout_id: str,
 ) -> PayoutView:
     """One payout. One that is not the caller's does not exist (404)."""
-    return _view(parts, await parts.router.get(caller, payout_id))
+    return view_of(parts, await parts.router.get(caller, payout_id))
 
 
 @router.post(
@@ -126,7 +128,7 @@ async def cancel(
 ) -> PayoutView:
     """End a payout that has no live transaction; with one it is too late (P500)."""
     reason = None if body is None else body.reason
-    return _view(parts, await parts.router.cancel(caller, payout_id, reason))
+    return view_of(parts, await parts.router.cancel(caller, payout_id, reason))
 
 
 @router.post(
@@ -144,4 +146,4 @@ async def resolve(
 
     `retry` is refused unless every transaction of the payout is proven unpaid (P500).
     """
-    return _view(parts, await parts.router.resolve(caller, payout_id, body.action, body.reason))
+    return view_of(parts, await parts.router.resolve(caller, payout_id, body.action, body.reason))

@@ -19,9 +19,13 @@ from api.fields import (
     Address,
     Amount,
     AnyActivity,
+    AnyBatchWindow,
     AnyCurrency,
+    AnyPayoutType,
     AnyReason,
     AnyResolution,
+    AnyRoute,
+    AnyRouteChoice,
     AnyStatus,
     Metadata,
     Moment,
@@ -33,31 +37,42 @@ from api.fields import (
     fault,
 )
 from api.paging import Cursor, PageSize, RevocationCursor
+from models.order import BatchWindow, NewPayout, Order, PayoutType, RouteChoice
 from models.pause import Pause
-from models.payout import NewPayout, Order
 from models.token import Target
 from ports.store import PayoutQuery
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """A body or a query: nothing but the fields that are named."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def _examples(*bodies: Mapping[str, JsonValue]) -> ConfigDict:
+def examples(*bodies: Mapping[str, JsonValue]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [dict(body) for body in bodies]})
 
 
-class CreatePayout(_Request):
+class CreatePayout(Request):
     """A payout to make. Money is a decimal string, never a JSON number."""
 
-    model_config = _examples(
+    model_config = examples(
         {
             "recipient_address": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
             "amount": "12.50",
             "currency": "USDT",
             "reason": "uptime_reward",
             "reference": "march-0042",
-        }
+        },
+        {
+            "recipient_address": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
+            "amount": "0.75",
+            "currency": "USDT",
+            "reason": "session_relay",
+            "payout_type": "batch",
+            "batch_window": "daily",
+            "route": "v0",
+        },
     )
 
     recipient_address: Annotated[Address, Field(description="Base58check, beginning with T.")]
@@ -74,10 +89,31 @@ class CreatePayout(_Request):
         Moment | None,
         Field(description="From then on no new transaction is made for it; it ends `expired`."),
     ] = None
+    payout_type: Annotated[
+        AnyPayoutType,
+        Field(
+            description="`batch` may wait to be paid with others, `scheduled` waits for its time, "
+            "`emergency` goes before all others and is approved first."
+        ),
+    ] = PayoutType.IMMEDIATE
+    scheduled_at: Annotated[
+        Moment | None, Field(description="When a `scheduled` payout may be paid, and not before.")
+    ] = None
+    batch_window: Annotated[
+        AnyBatchWindow,
+        Field(description="Until the end of what a `batch` payout waits, or until it is full."),
+    ] = BatchWindow.INTERVAL
+    route: Annotated[
+        AnyRouteChoice, Field(description="`smart` is the best one that takes the payout.")
+    ] = RouteChoice.SMART
+
+    def to_order(self) -> Order:
+        """What is asked for."""
+        return Order(**dict(self))
 
     def to_new(self, idempotency_key: str | None) -> NewPayout:
         """The request as the use cases take it."""
-        return NewPayout(Order(**dict(self)), self.fingerprint, idempotency_key)
+        return NewPayout(self.to_order(), self.fingerprint, idempotency_key)
 
     @property
     def fingerprint(self) -> str:
@@ -90,32 +126,49 @@ class CreatePayout(_Request):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-class CancelPayout(_Request):
+class CancelPayout(Request):
     """Why a payout is cancelled."""
 
-    model_config = _examples({"reason": "ordered twice"})
+    model_config = examples({"reason": "ordered twice"})
 
     reason: Remark | None = None
 
 
-class ResolvePayout(_Request):
+class ResolvePayout(Request):
     """What a person decides about a payout in `needs_review`, and why."""
 
-    model_config = _examples({"action": "retry", "reason": "the endpoints are up again"})
+    model_config = examples({"action": "retry", "reason": "the endpoints are up again"})
 
     action: AnyResolution
     reason: RequiredRemark
 
 
-class OpenGate(_Request):
+class Decide(Request):
+    """What a person has to say about their decision."""
+
+    model_config = examples({"comment": "checked against the contract"})
+
+    comment: RequiredRemark
+
+
+class ChooseRoute(Request):
+    """By which route a payout is to go, and why."""
+
+    model_config = examples({"route": "v0", "reason": "the wallet of direct is being refilled"})
+
+    route: AnyRoute
+    reason: RequiredRemark
+
+
+class OpenGate(Request):
     """Why a person opens a gate."""
 
-    model_config = _examples({"reason": "the proof was checked by hand"})
+    model_config = examples({"reason": "the proof was checked by hand"})
 
     reason: RequiredRemark
 
 
-class PauseOrResume(_Request):
+class PauseOrResume(Request):
     """What is stopped, or goes on, and why: all of it, one currency's, or one wallet's part."""
 
     model_config = ConfigDict(
@@ -148,10 +201,10 @@ class PauseOrResume(_Request):
         return Pause(self.what, self.currency, self.wallet)
 
 
-class RevokeTokens(_Request):
+class RevokeTokens(Request):
     """Which tokens no longer count, and why: the one with a jti, or those of a subject."""
 
-    model_config = _examples(
+    model_config = examples(
         {"jti": "4c1f0f5ad44c4f0b8bd0a5b0ac5d3c2e", "reason": "was in a screenshot"},
         {"subject": "shop-7", "tenant": "north", "reason": "the host was broken into"},
     )
@@ -181,7 +234,7 @@ class RevokeTokens(_Request):
         return Target(self.jti, self.subject, self.tenant, self.before)
 
 
-class ListRevocations(_Request):
+class ListRevocations(Request):
     """A page of revocations."""
 
     cursor: Annotated[
@@ -190,10 +243,10 @@ class ListRevocations(_Request):
     limit: PageSize = None
 
 
-class ExplainTransfer(_Request):
+class ExplainTransfer(Request):
     """Which payout a transfer belongs to; none declares it known."""
 
-    model_config = _examples(
+    model_config = examples(
         {"note": "moved to the cold wallet by hand"},
         {"payout_id": "payout_0196e4a1b2c37d4e8f90a1b2c3d4e5f6", "note": "seen in the old log"},
     )
@@ -202,7 +255,7 @@ class ExplainTransfer(_Request):
     note: RequiredRemark
 
 
-class ListPayouts(_Request):
+class ListPayouts(Request):
     """Filters of a list, all of which must hold, and the page."""
 
     status: AnyStatus | None = None
@@ -212,6 +265,8 @@ class ListPayouts(_Request):
     session_id: Name | None = None
     node_id: Name | None = None
     reference: Name | None = None
+    route: AnyRoute | None = None
+    payout_type: AnyPayoutType | None = None
     created_from: Annotated[Moment | None, Field(description="Created then or later.")] = None
     created_to: Annotated[Moment | None, Field(description="Created before then.")] = None
     cursor: Annotated[
@@ -228,7 +283,13 @@ class ListPayouts(_Request):
         return PayoutQuery(**filters)
 
 
-class ListUnexplained(_Request):
+class ListLimits(Request):
+    """Whose limits to show besides the caller's own."""
+
+    recipient: Address | None = None
+
+
+class ListUnexplained(Request):
     """Which unexplained transfers, and how many."""
 
     include_explained: Annotated[bool, Field(strict=False)] = False

@@ -97,7 +97,7 @@ class StatusView(BaseModel):
                     "service": "tron-payout-router",
                     "version": "0.6.0",
                     "network": "mainnet",
-                    "wallet": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
+                    "wallets": ["TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"],
                     "uptime_seconds": 86_400.5,
                     "cursor": {
                         "block": 68_000_000,
@@ -149,7 +149,9 @@ class StatusView(BaseModel):
     service: str
     version: str
     network: str
-    wallet: Annotated[str, Field(description="The wallet that pays.")]
+    wallets: Annotated[
+        list[str], Field(description="Those that pay; the first one for routes without their own.")
+    ]
     uptime_seconds: float
     cursor: Annotated[CursorView | None, Field(description="Null before the first start.")]
     newest_block_seen: int

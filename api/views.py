@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
+from api.finding_views import ApprovalView, FindingView, HoldView
 from api.paging import encode_cursor
 from models.chain import Hit, Transfer
 from models.money import Currency, format_amount
+from models.order import BatchWindow, PayoutReason, PayoutType, RouteChoice, RouteName
 from models.pause import Activity, Pause
-from models.payout import Payout, PayoutReason, PayoutStatus, hits_of, paid_hit
+from models.payout import Payout, PayoutStatus, hits_of, paid_hit
 from models.token import Revocation
 from ports.store import Gate, StatusTotal, Unexplained
 
@@ -29,13 +31,25 @@ class PayoutView(BaseModel):
 
     `block_number`, `confirmations`, `fee_trx` and `energy_used` are those of transaction `txid`,
     which is the one that may still be paid, else the one that paid, else the last one.
+    `requested_route` is what was asked for, `route` and `wallet` by which it goes; `findings` say
+    why, and what each rule said. `hold` and `approval` are what it waits for, or waited.
     """
 
     payout_id: str
     status: PayoutStatus
     status_reason: StatusReason | None
-    payout_type: Literal["immediate"]
-    route: Literal["v0"]
+    payout_type: PayoutType
+    scheduled_at: datetime | None
+    batch_window: BatchWindow
+    requested_route: RouteChoice
+    route: RouteName | None
+    wallet: Annotated[str | None, Field(description="The wallet that pays.")]
+    findings: list[FindingView]
+    hold: Annotated[HoldView | None, Field(description="What a person must release it from.")]
+    approval: Annotated[ApprovalView | None, Field(description="Whose consent it needs.")]
+    release_at: Annotated[
+        datetime | None, Field(description="Until when a scheduled or batch payout waits at most.")
+    ]
     recipient_address: str
     amount: Annotated[str, Field(examples=["12.50"])]
     currency: Currency
@@ -68,8 +82,16 @@ class PayoutView(BaseModel):
             payout_id=payout.payout_id,
             status=payout.status,
             status_reason=why and StatusReason(code=why.code, message=why.message),
-            payout_type="immediate",
-            route="v0",
+            payout_type=order.payout_type,
+            scheduled_at=order.scheduled_at,
+            batch_window=order.batch_window,
+            requested_route=order.route,
+            route=payout.route,
+            wallet=payout.wallet,
+            findings=[FindingView.of(finding) for finding in payout.findings],
+            hold=payout.hold and HoldView.of(payout.hold),
+            approval=payout.approval and ApprovalView.of(payout.approval),
+            release_at=payout.release_at,
             recipient_address=order.recipient_address,
             amount=format_amount(order.amount),
             currency=order.currency,

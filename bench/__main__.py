@@ -35,8 +35,12 @@ def main() -> None:
         embedded_mongod(Path(folder, "mongodb")) as mongodb_url,
     ):
         rate = shipped_settings().router.tron.requests_per_second
-        for title, pace in (("in one go", None), (f"at {rate:g} a second, as shipped", rate)):
-            print_costs(title, count(mongodb_url, pace))
+        for title, pace, rule in (
+            ("in one go", None, False),
+            ("in one go, the token asked about each recipient, as shipped", None, True),
+            (f"at {rate:g} a second, as shipped", rate, False),
+        ):
+            print_costs(title, count(mongodb_url, pace, token_blacklist=rule))
         print(f"\nFrom the 201 to the broadcast, idle, {SAMPLES} payouts each, in ms")
         print(f"  the dispatcher polls every {POLL_SECONDS * 1000:.0f} ms")
         for name, wakeups in (("with wake-ups", True), ("without, polling alone", False)):
@@ -46,9 +50,11 @@ def main() -> None:
             print_overload(overload(world))
 
 
-def count(mongodb_url: str, calls_a_second: float | None) -> Costs:
+def count(mongodb_url: str, calls_a_second: float | None, *, token_blacklist: bool) -> Costs:
     """The costs of PAYOUTS payouts."""
-    return asyncio.run(count_costs(mongodb_url, "bench", PAYOUTS, calls_a_second))
+    return asyncio.run(
+        count_costs(mongodb_url, "bench", PAYOUTS, calls_a_second, token_blacklist=token_blacklist)
+    )
 
 
 def print_costs(title: str, costs: Costs) -> None:

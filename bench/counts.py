@@ -25,6 +25,7 @@ from adapters.mongo.store import MongoPayoutStore
 from config import Settings, load_settings
 from devnet.devnet import Devnet
 from devnet.settings import DevnetSettings
+from models.compliance import RuleKind
 from models.money import BASE_UNITS
 from models.payout import PayoutStatus
 from models.transaction import Attempt
@@ -144,12 +145,18 @@ class Costs:
 
 
 async def count_costs(
-    mongodb_url: str, database: str, payouts: int, calls_a_second: float | None = None
+    mongodb_url: str,
+    database: str,
+    payouts: int,
+    calls_a_second: float | None = None,
+    *,
+    token_blacklist: bool = False,
 ) -> Costs:
     """Costs of so many USDT payouts that are due at once, dispatched in groups as configured.
 
     `calls_a_second` spreads the broadcasts over time as the limiter of one endpoint does; None
-    sends them in no time. The database is dropped.
+    sends them in no time. The rule `token_blacklist`, which asks a node about each recipient, is
+    off unless told otherwise. The database is dropped.
     """
     settings = shipped_settings()
     commands = Commands()
@@ -159,7 +166,10 @@ async def count_costs(
         await store.prepare()
         net = Devnet(DevnetSettings(solid_lag=SOLID_LAG))
         net.mine(SOLID_LAG + 1)
-        house = await open_house(net=net, store=store, policies=roomy(policies_of(settings)))
+        policies = roomy(policies_of(settings))
+        if not token_blacklist:
+            policies = without_rule(RuleKind.TOKEN_BLACKLIST, policies)
+        house = await open_house(net=net, store=store, policies=policies)
         await open_for_dispatch(house)
         for _ in range(payouts):
             await house.create(amount=BASE_UNITS)
@@ -190,6 +200,12 @@ def roomy(policies: Policies) -> Policies:
     return replace(policies, fees=replace(policies.fees, daily_ceiling_sun=ceiling))
 
 
+def without_rule(kind: RuleKind, policies: Policies) -> Policies:
+    """The policies without the rules of one kind."""
+    rules = [rule for rule in policies.decisions.rules if rule.kind is not kind]
+    return replace(policies, decisions=replace(policies.decisions, rules=rules))
+
+
 async def open_for_dispatch(house: House) -> None:
     """Start as a service does, and let it read up to what was the head then."""
     await house.start()
@@ -215,8 +231,11 @@ class Loops:
         self.commands = commands
         self.audited: Counter[str] = Counter()
         self.time = VirtualTime()
-        # How long a group took to build decides whether the gates are looked at again.
-        house.services.dispatcher.seconds = lambda: self.time.now
+        # How long a group took to build decides whether the gates are looked at again, and how old
+        # figures of routes are whether they are counted anew.
+        start = asyncio.get_running_loop().time()
+        house.services.dispatcher.seconds = lambda: start + self.time.now
+        house.services.deciding.seconds = lambda: start + self.time.now
         self._poll_seconds = config.dispatch.poll_seconds
         self.time.every(BLOCK_SECONDS, self._mine)
         self.time.every(config.settle.poll_seconds, self._settle)

@@ -1,8 +1,9 @@
-"""Ten sample payouts on a throw-away stack, checked against the chain (`make demo`).
+"""Sample payouts on a throw-away stack, checked against the chain (`make demo`).
 
-The stack has its own fresh data and free ports and none of the caller's settings, so that a demo
-never pays real money. Only MONGODB_URL and REDIS_URL are taken over, for machines that can't run
-the embedded ones; the demo then works in a database of its own and drops it.
+There is one by every route, one that another person approves, and one that is refused. The stack
+has its own fresh data and free ports and none of the caller's settings, so that a demo never pays
+real money. Only MONGODB_URL and REDIS_URL are taken over, for machines that can't run the embedded
+ones; the demo then works in a database of its own and drops it.
 """
 
 import asyncio
@@ -10,10 +11,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import urlsplit
@@ -21,22 +21,28 @@ from uuid import uuid4
 
 import httpx
 import pymongo
+import yaml
 
+from adapters.signer.keyfile import seal
 from adapters.tron.protocol import address_to_hex
+from devnet.board import Board, asked, holdings_table, live_line, paid_table, reasons
 from devnet.network import DEVNET_WALLETS
 from devnet.process import HttpServer, StartError, free_port
+from devnet.reckoning import Order, Paid, Transfer, asked_sums, differences
 from devnet.settings import USDT_ADDRESS
 from devnet.stack import (
     Stack,
     StackSettings,
     is_set,
+    kept_secrets,
     main,
     read_variable,
     running_stack,
     sample_address,
 )
 from models.money import Currency, format_amount, parse_amount
-from settings.environment import Environment
+from models.order import RouteChoice
+from settings.environment import DEFAULT_CONFIG_DIR, Environment
 from settings.security import Role
 
 TICK_MS: Final = 250
@@ -47,38 +53,8 @@ ENDED: Final = frozenset(
     {"completed", "failed", "cancelled", "rejected", "expired", "needs_review"}
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A payout to ask for; the amount is in base units."""
-
-    recipient: str
-    amount: int
-    currency: Currency
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """An order, and what the API said about it in the end."""
-
-    order: Order
-    payout_id: str
-    status: str
-    txid: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A successful transfer out of the hot wallet on the chain; the amount is in base units."""
-
-    txid: str
-    recipient: str
-    amount: int
-    currency: Currency
-
-
-Holding = tuple[str, Currency]
-"""A recipient and what it holds."""
+SHARED, URGENT = DEVNET_WALLETS[:2]
+"""The wallet that pays on every route but `direct`, and that of `direct`."""
 
 SAMPLES: Final = (
     (1, "25", Currency.USDT),
@@ -92,84 +68,66 @@ SAMPLES: Final = (
     (8, "0.123456", Currency.TRX),
     (2, "3", Currency.TRX),
 )
-ORDERS: Final = tuple(
-    Order(sample_address(number), parse_amount(amount), currency)
-    for number, amount, currency in SAMPLES
+ORDERS: Final = (
+    *(
+        Order(sample_address(number), parse_amount(amount), currency)
+        for number, amount, currency in SAMPLES
+    ),
+    # Urgent: by a wallet of its own.
+    Order(
+        sample_address(9), parse_amount("40"), Currency.USDT, route=RouteChoice.DIRECT, priority=9
+    ),
+    # More than the route v0 takes: the recipient is verified.
+    Order(sample_address(10), parse_amount("1500"), Currency.USDT),
+    # As much as another person has to approve.
+    Order(sample_address(11), parse_amount("6000"), Currency.USDT),
 )
+VERIFIED: Final = {sample_address(10): 1, sample_address(11): 2}
+"""Recipients in the KYC registry, with their levels."""
+
+REFUSED: Final = Order(sample_address(12), parse_amount("2000"), Currency.USDT)
+"""More than an end user gets who is not verified."""
 
 
-def differences(
-    paid: Sequence[Paid], ledger: Sequence[Transfer], balances: Mapping[Holding, int]
-) -> list[str]:
-    """What does not fit between the payouts, the chain's transfers and the recipients' balances.
-
-    One line each; an empty list says that each payout was paid exactly once, and nothing else.
-    """
-    found = [
-        f"{one.payout_id} is {one.status}, not completed"
-        for one in paid
-        if one.status != "completed"
-    ]
-    uses = Counter(one.txid for one in paid if one.txid)
-    found += [f"transaction {txid} stands for {n} payouts" for txid, n in uses.items() if n > 1]
-    expected = Counter(
-        Transfer(one.txid or "none", one.order.recipient, one.order.amount, one.order.currency)
-        for one in paid
-    )
-    shown = Counter(ledger)
-    found += [f"not on the chain: {describe(one)}" for one in (expected - shown).elements()]
-    found += [
-        f"on the chain, not asked for: {describe(one)}" for one in (shown - expected).elements()
-    ]
-    for (recipient, currency), asked in asked_sums([one.order for one in paid]).items():
-        held = balances.get((recipient, currency), 0)
-        if held != asked:
-            found.append(
-                f"{recipient} holds {format_amount(held)} {currency},"
-                f" asked were {format_amount(asked)}"
-            )
-    return found
+@asynccontextmanager
+async def person(stack: Stack, role: Role, subject: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The API as somebody with that role uses it."""
+    headers = {"Authorization": f"Bearer {stack.token(role, subject)}"}
+    async with httpx.AsyncClient(base_url=stack.service.url, headers=headers, timeout=30) as api:
+        yield api
 
 
-def describe(transfer: Transfer) -> str:
-    """A transfer in words."""
-    amount = format_amount(transfer.amount)
-    return f"{amount} {transfer.currency} to {transfer.recipient} (transaction {transfer.txid})"
-
-
-def asked_sums(orders: Sequence[Order]) -> dict[Holding, int]:
-    """What each recipient should hold of each currency afterwards."""
-    sums: Counter[Holding] = Counter()
-    for order in orders:
-        sums[order.recipient, order.currency] += order.amount
-    return dict(sums)
-
-
-class Board:
-    """Lines that change: redrawn in place on a terminal, else printed when they change."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._lines: list[str] = []
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Show the current lines; their number never shrinks."""
-        if self._out.isatty():
-            up = f"\x1b[{len(self._lines)}F" if self._lines else ""
-            self._out.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
-        else:
-            self._out.writelines(f"{line}\n" for line in lines if line not in self._lines)
-        self._out.flush()
-        self._lines = list(lines)
-
-
-async def create(api: httpx.AsyncClient, number: int, order: Order) -> dict[str, Any]:
-    """Ask for one payout.
+async def verify(stack: Stack) -> None:
+    """Keep that the recipients in VERIFIED were.
 
     Raises:
-        StartError: the answer is not 201.
+        StartError: the service did not.
     """
-    answer = await api.post(
+    since = datetime.now(UTC) - timedelta(days=1)
+    async with person(stack, Role.ADMIN, "ada") as admin:
+        for address, level in VERIFIED.items():
+            body = {"level": level, "verified_at": since.isoformat(), "reason": "a demo"}
+            expect(await admin.put(f"/kyc/{address}", json=body), httpx.codes.OK)
+
+
+def expect(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """What an answer with that status says.
+
+    Raises:
+        StartError: it has another one.
+    """
+    if answer.status_code != status:
+        request = answer.request
+        raise StartError(
+            f"{request.method} {request.url.path} was answered {answer.status_code}: {answer.text}"
+        )
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+async def ask(api: httpx.AsyncClient, number: int, order: Order) -> httpx.Response:
+    """Ask for one payout."""
+    return await api.post(
         "/payouts",
         headers={"Idempotency-Key": f"demo-{number}"},
         json={
@@ -178,45 +136,89 @@ async def create(api: httpx.AsyncClient, number: int, order: Order) -> dict[str,
             "currency": order.currency,
             "reason": "uptime_reward",
             "reference": f"demo-{number}",
+            "priority": order.priority,
+            "route": order.route,
         },
     )
-    if answer.status_code != httpx.codes.CREATED:
-        raise StartError(f"payout {number} was refused: {answer.status_code} {answer.text}")
-    created: dict[str, Any] = answer.json()
-    return created
+
+
+async def create(api: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Ask for ORDERS, all at once; the payouts.
+
+    Raises:
+        StartError: one of them is refused.
+    """
+    answers = await asyncio.gather(
+        *(ask(api, number, order) for number, order in enumerate(ORDERS, 1))
+    )
+    return [expect(answer, httpx.codes.CREATED) for answer in answers]
+
+
+async def be_refused(api: httpx.AsyncClient, out: TextIO) -> None:
+    """Ask for REFUSED, and show why it is.
+
+    Raises:
+        StartError: it is not, or not for the KYC that is missing.
+    """
+    problem = expect(await ask(api, len(ORDERS) + 1, REFUSED), httpx.codes.FORBIDDEN)
+    if problem["code"] != "P402":
+        raise StartError(f"refused as {problem['code']}, not as P402: {problem['detail']}")
+    what = f"{format_amount(REFUSED.amount)} {REFUSED.currency}"
+    print(
+        f"\nRefused: {what} to {REFUSED.recipient} ({problem['code']})\n  {problem['detail']}",
+        file=out,
+    )
+
+
+async def approve(stack: Stack, created: Sequence[Mapping[str, Any]], out: TextIO) -> None:
+    """Approve the payouts that wait for it, as another person.
+
+    Raises:
+        StartError: none waits, or the service does not take the approval.
+    """
+    waiting = [one for one in created if one["status"] == "awaiting_approval"]
+    if not waiting:
+        raise StartError("no payout waits for approval")
+    async with person(stack, Role.APPROVER, "bea") as approver:
+        for one in waiting:
+            why = one["status_reason"]["message"]
+            path = f"/payouts/{one['payout_id']}/approve"
+            comment = {"comment": "checked against the contract"}
+            expect(await approver.post(path, json=comment), httpx.codes.OK)
+            print(
+                f"\nHeld: {asked(one)} to {one['recipient_address']}\n  {why}\n"
+                f"  approved by bea: {comment['comment']}",
+                file=out,
+            )
 
 
 async def follow(
     api: httpx.AsyncClient, created: Sequence[dict[str, Any]], board: Board
 ) -> list[dict[str, Any]]:
     """Show the payouts until each of them has ended; their last state."""
-    payouts = list(created)
     while True:
+        answers = await asyncio.gather(*(api.get(f"/payouts/{p['payout_id']}") for p in created))
+        payouts = [expect(answer, httpx.codes.OK) for answer in answers]
         board.show([live_line(number, payout) for number, payout in enumerate(payouts, 1)])
         if all(payout["status"] in ENDED for payout in payouts):
             return payouts
         await asyncio.sleep(POLL_SECONDS)
-        answers = await asyncio.gather(*(api.get(f"/payouts/{p['payout_id']}") for p in payouts))
-        payouts = [answer.raise_for_status().json() for answer in answers]
-
-
-def live_line(number: int, payout: Mapping[str, Any]) -> str:
-    """One payout on the board."""
-    asked = f"{payout['amount']} {payout['currency']}"
-    state = str(payout["status"])
-    if payout["status"] == "processing" and payout["confirmations"]:
-        state += f", {payout['confirmations']} confirmations"
-    if payout["status_reason"]:
-        state += f": {payout['status_reason']['message']}"
-    return f"  {number:2}  {asked:>16} → {payout['recipient_address']}  {state}"
 
 
 async def transfers(node: httpx.AsyncClient) -> list[Transfer]:
-    """Every transfer out of the hot wallet, from the devnet's ledger."""
-    answer = await node.get("/devnet/ledger", params={"from": DEVNET_WALLETS[0].address})
+    """Every transfer out of the hot wallets, from the devnet's ledger."""
     return [
-        Transfer(entry["txid"], entry["to"], int(entry["amount"]), Currency(entry["currency"]))
-        for entry in answer.raise_for_status().json()["transfers"]
+        Transfer(
+            entry["txid"],
+            wallet.address,
+            entry["to"],
+            int(entry["amount"]),
+            Currency(entry["currency"]),
+        )
+        for wallet in (SHARED, URGENT)
+        for entry in expect(
+            await node.get("/devnet/ledger", params={"from": wallet.address}), httpx.codes.OK
+        )["transfers"]
     ]
 
 
@@ -239,42 +241,25 @@ async def balance(node: httpx.AsyncClient, recipient: str, currency: Currency) -
 
 async def pay(stack: Stack, devnet: HttpServer, out: TextIO) -> list[str]:
     """Pay ORDERS, show what happens, and say what does not fit."""
-    headers = {"Authorization": f"Bearer {stack.token(Role.SERVICE, 'demo')}"}
     async with (
-        httpx.AsyncClient(base_url=stack.service.url, headers=headers, timeout=30) as api,
+        person(stack, Role.SERVICE, "demo") as api,
         httpx.AsyncClient(base_url=devnet.url, timeout=30) as node,
     ):
-        creations = (create(api, number, order) for number, order in enumerate(ORDERS, 1))
-        created = await asyncio.gather(*creations)
+        await verify(stack)
+        created = await create(api)
+        await be_refused(api, out)
+        await approve(stack, created, out)
+        print(f"\nPaying {len(created)} payouts:", file=out, flush=True)
         payouts = await follow(api, created, Board(out))
         paid = [
-            Paid(order, payout["payout_id"], payout["status"], payout["txid"])
-            for order, payout in zip(ORDERS, payouts, strict=True)
+            Paid(order, one["payout_id"], one["status"], one["txid"], one["wallet"])
+            for order, one in zip(ORDERS, payouts, strict=True)
         ]
-        holdings = asked_sums(ORDERS)
+        holdings = {**asked_sums(ORDERS), (REFUSED.recipient, REFUSED.currency): 0}
         balances = {holding: await balance(node, *holding) for holding in holdings}
-        out.writelines(f"{line}\n" for line in report(payouts, holdings, balances))
+        for lines in (paid_table(payouts), holdings_table(holdings, balances), reasons(payouts)):
+            out.writelines(f"{line}\n" for line in lines)
         return differences(paid, await transfers(node), balances)
-
-
-def report(
-    payouts: Sequence[Mapping[str, Any]],
-    holdings: Mapping[Holding, int],
-    balances: Mapping[Holding, int],
-) -> Iterator[str]:
-    """The two tables at the end: what was paid, and what the recipients hold."""
-    yield f"\n{'payout':39}  {'amount':>16}  {'transaction':64}  {'block':>6}  {'fee TRX':>10}"
-    for one in payouts:
-        asked = f"{one['amount']} {one['currency']}"
-        fee = one["fee_trx"] or "–"
-        yield (
-            f"{one['payout_id']:39}  {asked:>16}  {one['txid'] or '–':64}"
-            f"  {one['block_number'] or '–':>6}  {fee:>10}"
-        )
-    yield f"\n{'recipient':34}  {'asked':>16}  {'on the chain':>16}"
-    for (recipient, currency), asked_units in holdings.items():
-        held = format_amount(balances[recipient, currency])
-        yield f"{recipient:34}  {format_amount(asked_units):>16}  {held:>16}  {currency}"
 
 
 @contextmanager
@@ -296,6 +281,22 @@ def demo_environment(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
     yield {**clean, "MONGODB_URL": urlsplit(given)._replace(path=f"/{database}").geturl()}
     with pymongo.MongoClient[dict[str, Any]](given) as client:
         client.drop_database(database)
+
+
+def second_wallet(folder: Path) -> dict[str, str]:
+    """Give the route `direct` its wallet: a sealed key, and the configuration as shipped but for
+    that; the variables that lead to the configuration."""
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700)
+    secret = kept_secrets(folder / "secrets.json")["WALLET_ENCRYPTION_KEY"]
+    sealed = seal(bytes.fromhex(URGENT.private_key), secret)
+    (keys / f"{URGENT.address}.json").write_bytes(sealed)
+    config = Path(shutil.copytree(DEFAULT_CONFIG_DIR, folder / "config"))
+    file = config / "payout-router-config.yaml"
+    behaviour = yaml.safe_load(file.read_text(encoding="utf-8"))
+    behaviour["routes"]["direct"]["wallet"] = URGENT.address
+    file.write_text(yaml.safe_dump(behaviour), encoding="utf-8")
+    return {"CONFIG_DIR": str(config)}
 
 
 @contextmanager
@@ -332,10 +333,9 @@ def demo(environ: Mapping[str, str], out: TextIO) -> None:
         )
         clean = exits.enter_context(demo_environment(environ))
         print("Starting MongoDB, Valkey, the devnet and the service …", file=out, flush=True)
-        stack = exits.enter_context(running_stack(settings, clean))
+        stack = exits.enter_context(running_stack(settings, {**clean, **second_wallet(folder)}))
         if stack.devnet is None:
             raise StartError("the demo needs a devnet of its own")
-        print(f"Paying {len(ORDERS)} payouts:", file=out, flush=True)
         found = asyncio.run(in_time(stack, stack.devnet, out))
         if found:
             lines = "\n  ".join(found)

@@ -22,12 +22,12 @@ ACT_PREFIX: Final = "act_"
 class Record:
     """One thing that happened, before the log numbers it.
 
-    `source` and `n` are its natural key: a payout and the place in its history (from 0), or an
-    act and 0. `at` is the database's time. `action` is `payout:` and the status that it came
-    into, or the permission that an act took. `subject` is what it was done to: a payout id, a
-    gate, a txid. `by` is "ROLE:subject" of a caller, or the loop that did it. `tenant` is whose
-    payout it is, or the caller's. `before` and `after` are states, as text; `details` is what a
-    new payout orders.
+    `source` and `n` are its natural key: a payout and the place in its history (from 0), or an act
+    and 0. `at` is the database's time. `action` is `payout:` and the status that it came into, or
+    what was done to it where it stood, or the permission that an act took. `subject` is what it was
+    done to: a payout id, a gate, a txid. `by` is "ROLE:subject" of a caller, or the loop that did
+    it. `tenant` is whose payout it is, or the caller's. `before` and `after` are states, as text;
+    `details` is what a new payout orders.
     """
 
     source: str
@@ -163,7 +163,7 @@ def record_of(story: Story, n: int) -> Record:
         source=story.payout_id,
         n=n,
         at=event.at,
-        action=f"payout:{event.to_status.value}",
+        action=f"payout:{event.act or event.to_status.value}",
         subject=story.payout_id,
         by=event.by,
         tenant=story.tenant,

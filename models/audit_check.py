@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from models.audit import GENESIS, Entry, Head, Record, Story, digest_of, record_of
-from models.payout import LEGAL_MOVES, PayoutStatus
+from models.payout import LEGAL_MOVES, OPEN, PayoutStatus
 
 
 class FaultKind(StrEnum):
@@ -90,14 +90,17 @@ def _source_problem(record: Record, before: Record | None) -> str:
         return "the first event of a payout, and only that, comes from no status"
     if before is not None and record.before != before.after:
         return f"{record.source} was {before.after}, not {record.before}"
-    if record.before is not None and not _is_legal(record.before, record.after):
+    if record.before is not None and not _is_legal(record.before, record.after, record.action):
         return f"a payout that is {record.before} cannot become {record.after}"
     return ""
 
 
-def _is_legal(before: str, after: str | None) -> bool:
-    statuses = tuple(PayoutStatus)
-    return before in statuses and after in LEGAL_MOVES[PayoutStatus(before)]
+def _is_legal(before: str, after: str | None, action: str) -> bool:
+    if before not in tuple(PayoutStatus):
+        return False
+    if before == after:  # something else was done to it, which ended payouts do not know
+        return before in OPEN and action != f"payout:{after}"
+    return after in LEGAL_MOVES[PayoutStatus(before)]
 
 
 def contradiction(story: Story, entries: Iterable[Entry]) -> Fault | None:

@@ -2,10 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from models.errors import PayoutError
 from models.payout import Payout
 from models.permission import OWNED, Reach
+
+
+class Signature(TypedDict):
+    """Who makes a change, by which request: two arguments of it."""
+
+    by: str
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,11 @@ class Caller:
         """How history and audit name the caller."""
         owner = self.subject if self.tenant is None else f"{self.tenant}/{self.subject}"
         return f"{self.role}:{owner}"
+
+    @property
+    def signature(self) -> Signature:
+        """How a change tells who made it, by which request."""
+        return Signature(by=self.name, request_id=self.request_id)
 
     def require(self, action: str) -> None:
         """Raise PayoutError P002 unless the role may do this, and where a token of a tenant asks

@@ -63,11 +63,12 @@ def attempt_cost(
 
 
 def purse(balances: Balances, taken: Balances, promised_fees_sun: int, fees_left_sun: int) -> Purse:
-    """What is left of solid balances after `taken` (amounts in flight) and the fees in flight."""
+    """What is left of solid balances after `taken` (amounts in flight) and the fees in flight;
+    `fees_left_sun` is what all wallets may still promise to burn."""
     return Purse(
         trx_sun=balances.trx_sun - taken.trx_sun - promised_fees_sun,
         usdt=balances.usdt - taken.usdt,
-        fees_sun=fees_left_sun - promised_fees_sun,
+        fees_sun=fees_left_sun,
     )
 
 
@@ -88,11 +89,9 @@ def allot(priced: Sequence[tuple[Payout, Cost]], left: Purse, policy: FeePolicy)
 
 def _obstacle(payout: Payout, cost: Cost, left: Purse, policy: FeePolicy) -> Reason | None:
     after = _minus(left, payout, cost)
-    if payout.burned_sun + cost.max_cost_sun > policy.payout_cap_sun:
-        return Reason(
-            "P403",
-            f"the fees of this payout could exceed {format_amount(policy.payout_cap_sun)} TRX",
-        )
+    cap = policy.cap_sun(payout.route)
+    if payout.burned_sun + cost.max_cost_sun > cap:
+        return Reason("P403", f"the fees of this payout could exceed {format_amount(cap)} TRX")
     if after.fees_sun < 0:
         return Reason("P201", "the daily ceiling on burned fees is reached")
     if after.usdt < 0:

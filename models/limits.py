@@ -1,8 +1,7 @@
-"""Spending limits: which windows a payout counts in, and how much each may hold."""
+"""How much one payout may be, and what a limit window holds (models/spending.py has those)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from models.errors import PayoutError
 from models.money import Currency, format_amount
@@ -10,27 +9,21 @@ from models.money import Currency, format_amount
 
 @dataclass(frozen=True, slots=True)
 class AmountLimits:
-    """The limits of one currency, in base units: one payout at least and at most, one UTC day."""
+    """What one payout of a currency may be, in base units: at least and at most."""
 
     minimum: int
     maximum: int
-    daily: int
 
 
 Limits = Mapping[Currency, AmountLimits]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A stretch of time in which payouts of one currency may sum up to `maximum` base units.
+class Used:
+    """What a window holds: base units, and payouts."""
 
-    The id holds scope, currency and start, so that one document serves one window.
-    """
-
-    window_id: str
-    code: str
-    maximum: int
-    ends_at: datetime
+    amount: int = 0
+    count: int = 0
 
 
 def check_amount(limits: AmountLimits, currency: Currency, amount: int) -> None:
@@ -49,16 +42,3 @@ def check_amount(limits: AmountLimits, currency: Currency, amount: int) -> None:
             field="amount",
             maximum=format_amount(limits.maximum),
         )
-
-
-def windows(limits: AmountLimits, currency: Currency, accepted_at: datetime) -> tuple[Window, ...]:
-    """The windows that a payout accepted at that moment (UTC, the database's clock) counts in."""
-    start = accepted_at.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (
-        Window(
-            window_id=f"day:{currency}:{start:%Y-%m-%d}",
-            code="P103",
-            maximum=limits.daily,
-            ends_at=start + timedelta(days=1),
-        ),
-    )

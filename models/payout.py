@@ -6,45 +6,59 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from models.approval import Approval, complete, missing
 from models.chain import Hit
 from models.errors import PayoutError, Reason
-from models.money import Currency
+from models.findings import Finding, Hold
+from models.order import Order, RouteName
 from models.transaction import Attempt, AttemptState, Verdict, judge
 
 
 class PayoutStatus(StrEnum):
-    """Where a payout stands. `processing` means exactly: it has a live attempt."""
+    """Where a payout stands. `processing` means exactly: it has a live attempt.
 
+    `scheduled` waits for a time, `awaiting_approval` and `needs_review` for a person.
+    """
+
+    SCHEDULED = "scheduled"
+    AWAITING_APPROVAL = "awaiting_approval"
     PENDING = "pending"
     PROCESSING = "processing"
     NEEDS_REVIEW = "needs_review"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    REJECTED = "rejected"
     EXPIRED = "expired"
-
-
-class PayoutReason(StrEnum):
-    """What a payout is for."""
-
-    SESSION_RELAY = "session_relay"
-    STORAGE_PROOF = "storage_proof"
-    VALIDATION_SIGNATURE = "validation_signature"
-    UPTIME_REWARD = "uptime_reward"
-    GOVERNANCE_PARTICIPATION = "governance_participation"
-    CUSTOM = "custom"
 
 
 _S = PayoutStatus
 
 LEGAL_MOVES: Mapping[PayoutStatus, frozenset[PayoutStatus]] = {
-    # completed from pending: a person links a transfer that a restored backup forgot.
-    _S.PENDING: frozenset({_S.PROCESSING, _S.NEEDS_REVIEW, _S.CANCELLED, _S.EXPIRED, _S.COMPLETED}),
+    # completed from a status without an attempt: a person links a transfer that a restored backup
+    # forgot.
+    _S.SCHEDULED: frozenset({_S.PENDING, _S.CANCELLED, _S.EXPIRED, _S.COMPLETED}),
+    _S.AWAITING_APPROVAL: frozenset(
+        {_S.SCHEDULED, _S.PENDING, _S.CANCELLED, _S.REJECTED, _S.EXPIRED, _S.COMPLETED}
+    ),
+    # rejected: a rule that was asked again refused it.
+    _S.PENDING: frozenset(
+        {
+            *(_S.PROCESSING, _S.NEEDS_REVIEW, _S.COMPLETED),
+            *(_S.CANCELLED, _S.REJECTED, _S.EXPIRED),
+        }
+    ),
     _S.PROCESSING: frozenset({_S.PENDING, _S.COMPLETED, _S.FAILED, _S.NEEDS_REVIEW, _S.EXPIRED}),
-    _S.NEEDS_REVIEW: frozenset({_S.PENDING, _S.COMPLETED, _S.FAILED, _S.CANCELLED}),
+    _S.NEEDS_REVIEW: frozenset(
+        {
+            *(_S.SCHEDULED, _S.AWAITING_APPROVAL, _S.PENDING, _S.COMPLETED),
+            *(_S.FAILED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED),
+        }
+    ),
     _S.COMPLETED: frozenset(),
     _S.FAILED: frozenset(),
     _S.CANCELLED: frozenset(),
+    _S.REJECTED: frozenset(),
     _S.EXPIRED: frozenset(),
 }
 
@@ -65,7 +79,7 @@ class Event:
     """One entry of a payout's history: who moved it, when (database clock), from, to, why.
 
     `by` is "ROLE:subject" of a person or client, or the loop that did it; `request_id` is the
-    request by which they did.
+    request by which they did. `act` names what was done where the status stays, such as `approved`.
     """
 
     at: datetime
@@ -75,6 +89,7 @@ class Event:
     why: Reason | None
     txid: str | None = None
     request_id: str | None = None
+    act: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +99,6 @@ class Lease:
     owner: str
     token: str
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a client asks for. `amount` is in base units; `priority` is 1 to 10, 10 first;
-    `expires_at` has an offset."""
-
-    recipient_address: str
-    amount: int
-    currency: Currency
-    reason: PayoutReason
-    reference: str | None = None
-    description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    session_id: str | None = None
-    node_id: str | None = None
-    priority: int = 5
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewPayout:
-    """A request to pay, checked for shape.
-
-    `fingerprint` is the SHA-256 (hex) of the canonical request body: the same idempotency key
-    with another fingerprint is another request.
-    """
-
-    order: Order
-    fingerprint: str
-    idempotency_key: str | None = None
 
 
 class Resolution(StrEnum):
@@ -136,6 +120,10 @@ class Payout:
     attempts cost so far. `window_ids` are the limit windows it counts in. `linked_hit` is a
     transfer that a person declared to be this payout's (after a restored backup).
     `refusals` are the times that a preflight said the transfer would revert.
+    `route` is the one that was chosen, `wallet` the hot wallet that pays on it; `findings` say why,
+    and what other rules said. `hold` is what holds it back until a person decides, `released` the
+    rules that a person has let it pass, `approval` the consents that it needs. It waits until
+    `release_at`. Of what is due, the lowest `rank_at` is paid first (models/schedule.py).
     """
 
     payout_id: str
@@ -148,6 +136,14 @@ class Payout:
     window_ids: tuple[str, ...]
     fingerprint: str
     tenant: str | None = None
+    route: RouteName | None = None
+    wallet: str | None = None
+    findings: tuple[Finding, ...] = ()
+    hold: Hold | None = None
+    released: tuple[str, ...] = ()
+    approval: Approval | None = None
+    release_at: datetime | None = None
+    rank_at: datetime | None = None
     idempotency_key: str | None = None
     reservation: Reservation = Reservation.HELD
     status_reason: Reason | None = None
@@ -202,6 +198,7 @@ class Change:
     to_status: PayoutStatus
     by: str
     why: Reason | None = None
+    act: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     record: Attempt | None = None
     close: Attempt | None = None
@@ -209,6 +206,11 @@ class Change:
     hit: Hit | None = None
     due_in_seconds: float | None = None
     request_id: str | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the history tells of it."""
+        return self.to_status is not self.guard.status or self.act is not None
 
     @property
     def event_txid(self) -> str | None:
@@ -240,6 +242,49 @@ def move(payout: Payout, to: PayoutStatus, *, by: str, **details: Any) -> Change
         by=by,
         **details,
     )
+
+
+def told(payout: Payout, act: str, *, by: str, **details: Any) -> Change:
+    """The guarded write that changes a payout where it stands, and tells of it in the history."""
+    return Change(
+        payout_id=payout.payout_id,
+        guard=Guard(status=payout.status, version=payout.version),
+        to_status=payout.status,
+        by=by,
+        act=act,
+        **details,
+    )
+
+
+def untouched(payout: Payout) -> Change:
+    """The guarded write that leaves a payout as it is, but for its version (and lease): whatever
+    else was decided on what was read is written no more."""
+    live = payout.live_attempt
+    guard = Guard(payout.status, None if live is None else live.txid, payout.version)
+    return Change(payout.payout_id, guard, payout.status, by="", why=payout.status_reason)
+
+
+def next_status(payout: Payout, now: datetime) -> PayoutStatus:
+    """Where a payout without an attempt stands, by what it still waits for. `now`: the store's."""
+    if payout.hold is not None:
+        return PayoutStatus.NEEDS_REVIEW
+    if payout.approval is not None and not complete(payout.approval):
+        return PayoutStatus.AWAITING_APPROVAL
+    if payout.release_at is not None and payout.release_at > now:
+        return PayoutStatus.SCHEDULED
+    return PayoutStatus.PENDING
+
+
+def waits_for(payout: Payout, now: datetime) -> Reason | None:
+    """What `next_status` is for, in words; None where nothing is waited for."""
+    match next_status(payout, now):
+        case PayoutStatus.NEEDS_REVIEW if payout.hold is not None:
+            return Reason(payout.hold.code, payout.hold.text)
+        case PayoutStatus.AWAITING_APPROVAL if payout.approval is not None:
+            return Reason("P602", missing(payout.approval))
+        case PayoutStatus.SCHEDULED:
+            return Reason(None, f"waits until {payout.release_at:%Y-%m-%d %H:%M:%S} UTC")
+    return None
 
 
 def check_move(current: PayoutStatus, to: PayoutStatus) -> None:

@@ -21,7 +21,15 @@ class Reach(StrEnum):
 
 
 ACTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "payout": frozenset({"create", "list", "view", "cancel", "resolve", "stats"}),
+    "payout": frozenset(
+        {
+            *("create", "quote", "list", "view", "stats", "cancel", "resolve"),
+            *("urgent", "approve", "reject", "release", "route"),
+        }
+    ),
+    "route": frozenset({"view"}),
+    "limit": frozenset({"view"}),
+    "compliance": frozenset({"view", "edit"}),
     "unexplained": frozenset({"view", "explain"}),
     "gate": frozenset({"view", "open"}),
     "system": frozenset({"view", "pause"}),
@@ -30,7 +38,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Every noun and what can be done to it. Objects that belong to nobody are reached by `all`."""
 
-OWNED: Final = frozenset({"payout"})
+OWNED: Final = frozenset({"payout", "limit"})
 """Nouns whose objects belong to somebody, so that `own` and `node` mean something."""
 
 _WIDTH: Final = tuple(Reach)

@@ -1,6 +1,10 @@
 """The figures that decide how payouts are paid. Values come from the configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.money import Currency
+from models.order import RouteName
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,20 @@ class AttemptPolicy:
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
     """Ceilings on what is burned, in sun: first fee limit and highest one of a token transfer,
-    all attempts of one payout together, all wallets in one UTC day of the chain's clock."""
+    all attempts of one payout together (some routes have a cap of their own), all wallets in one
+    UTC day of the chain's clock. `usual_sun` is what one payout of a currency usually burns."""
 
     fee_limit_sun: int
     max_fee_limit_sun: int
     payout_cap_sun: int
     daily_ceiling_sun: int
+    route_caps_sun: Mapping[RouteName, int] = field(default_factory=dict)
+    usual_sun: Mapping[Currency, int] = field(default_factory=dict)
+
+    def cap_sun(self, route: RouteName | None) -> int:
+        """What all attempts of one payout on that route may burn together."""
+        cap = None if route is None else self.route_caps_sun.get(route)
+        return self.payout_cap_sun if cap is None else cap
 
 
 @dataclass(frozen=True, slots=True)

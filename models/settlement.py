@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from models.chain import Cursor, FeeDay, Hit
+from models.compliance import Screening
 from models.errors import Reason
 from models.payout import Change, Guard, Payout, PayoutStatus, hits_of, move
 from models.policy import FeePolicy
@@ -93,7 +94,7 @@ def _after_failure(
         attempt, hit, facts.energy_sun
     )
     raised = min(attempt.fee_limit_sun * 3 // 2, fees.max_fee_limit_sun)
-    if binding and raised > attempt.fee_limit_sun and burned + raised <= fees.payout_cap_sun:
+    if binding and raised > attempt.fee_limit_sun and burned + raised <= fees.cap_sun(payout.route):
         to, why = PayoutStatus.PENDING, Reason("P201", "the fee limit was too low; it is raised")
         fields["min_fee_limit_sun"] = raised
     elif _is_shortage(hit, facts) and not binding:
@@ -140,13 +141,15 @@ def after_death(
 
 
 def after_expiry(payout: Payout) -> Change:
-    """The change that ends a pending payout whose time is over."""
-    return move(
-        payout,
-        PayoutStatus.EXPIRED,
-        by="housekeeper",
-        why=Reason("P503", "expired before it could be paid"),
-    )
+    """The change that ends a payout without a live attempt whose time is over: its own, or that to
+    approve it, of which the first one to end is the reason."""
+    ends_at, approval = payout.order.expires_at, payout.approval
+    awaited = approval if payout.status is PayoutStatus.AWAITING_APPROVAL else None
+    if awaited is not None and (ends_at is None or awaited.expires_at < ends_at):
+        why = Reason("P603", "nobody approved it in time")
+    else:
+        why = Reason("P503", "expired before it could be paid")
+    return move(payout, PayoutStatus.EXPIRED, by="housekeeper", why=why)
 
 
 def put_off(payout: Payout, token: str, reason: Reason | None, seconds: float) -> Change:
@@ -168,6 +171,22 @@ def refuse(payout: Payout, token: str, reason: Reason, seconds: float, max_refus
     waiting = put_off(payout, token, reason, seconds)
     to = PayoutStatus.PENDING if refusals < max_refusals else PayoutStatus.NEEDS_REVIEW
     return replace(waiting, to_status=to, fields={"refusals": refusals})
+
+
+def stop(payout: Payout, token: str, said: Screening) -> Change:
+    """What the rules that are asked again before a payout is sent make of it: one that refuses
+    ends it, one that holds it leaves it to a person."""
+    findings = (*payout.findings, *said.findings)
+    refused, hold = said.refusal, said.hold
+    guard = Guard(PayoutStatus.PENDING, version=payout.version, lease_token=token)
+    if refused is not None:
+        to, why = PayoutStatus.REJECTED, Reason(refused.code, refused.text)
+    elif hold is not None:
+        to, why = PayoutStatus.NEEDS_REVIEW, Reason(hold.code, hold.text)
+    else:
+        raise ValueError("no rule stops this payout")
+    fields = {"findings": findings, "hold": None if refused else hold}
+    return Change(payout.payout_id, guard, to, by="dispatcher", why=why, fields=fields)
 
 
 def utc_day(time_ms: int) -> str:

@@ -80,6 +80,9 @@ class Chain(Protocol):
     async def simulate(self, transfer: Transfer) -> Simulation:
         """Run a TRC20 transfer as a constant call."""
 
+    async def is_blacklisted(self, address: str) -> bool:
+        """Whether the token's own blacklist has an address."""
+
     def newest_seen(self) -> int:
         """The highest block number that any answer showed so far; makes no call."""
 

@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Protocol
 
 from models.chain import Cursor, Hit
-from models.limits import Window
+from models.limits import Used
 from models.money import Currency
+from models.order import PayoutType, RouteName
 from models.payout import Change, Payout, PayoutStatus
+from models.spending import SpendWindow
 from models.transaction import BroadcastNote
 
 
@@ -63,6 +65,8 @@ class PayoutQuery:
     session_id: str | None = None
     node_id: str | None = None
     reference: str | None = None
+    route: RouteName | None = None
+    payout_type: PayoutType | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     after: str | None = None
@@ -85,10 +89,18 @@ class Exposure:
     Base units by asset; `cost_sun` is what fees may burn besides.
     """
 
-    trx_sun: int
-    usdt: int
-    cost_sun: int
-    building: int
+    trx_sun: int = 0
+    usdt: int = 0
+    cost_sun: int = 0
+    building: int = 0
+
+    def __add__(self, other: "Exposure") -> "Exposure":
+        return Exposure(
+            self.trx_sun + other.trx_sun,
+            self.usdt + other.usdt,
+            self.cost_sun + other.cost_sun,
+            self.building + other.building,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +143,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim brought: the payouts under the new lease, and the cursor of that moment."""
+    """What a claim brought: the payouts under the new lease, the cursor, and the store's clock when
+    they were leased; without payouts there is neither."""
 
     payouts: Sequence[Payout]
-    cursor: Cursor | None
+    cursor: Cursor | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +221,12 @@ class PayoutStore(Protocol):
         token: str,
         lease_seconds: float,
         currencies: Collection[Currency] = tuple(Currency),
+        wallets: Collection[str] | None = None,
+        without_routes: Collection[RouteName] = (),
     ) -> Claim:
-        """Lease up to `limit` due pending payouts in these currencies to `token`, by (priority, due
-        time); none with a hit that has not been judged."""
+        """Lease up to `limit` due pending payouts of these currencies to `token`, by rank; none
+        with a hit that has not been judged. With `wallets`, only those that one of them, or none
+        yet, was given; none on the routes `without_routes`."""
 
     async def backlog(self) -> Backlog:
         """What waits, and who has leased it."""
@@ -217,10 +234,11 @@ class PayoutStore(Protocol):
     async def recorded(self, token: str) -> Sequence[Payout]:
         """Payouts whose live attempt was recorded under this lease token (majority read)."""
 
-    async def exposure(self, owner: str, token: str) -> Exposure:
-        """What live attempts of a wallet, and claims of others than `token`, may still take.
+    async def exposures(self, token: str) -> Mapping[str | None, Exposure]:
+        """What live attempts, and claims of others than `token`, may still take, by wallet.
 
-        A claim that is not built yet counts with its amount; `building` tells how many.
+        A claim that is not built yet counts with its amount, under None where the payout was given
+        to no wallet; `building` tells how many.
         """
 
     async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
@@ -276,17 +294,23 @@ class PayoutStore(Protocol):
         """Mark a tied transfer as explained."""
 
     # limits
-    async def reserve(self, window: Window, payout_id: str, amount: int) -> bool:
-        """Count a payout in a window unless that would exceed it. Idempotent by payout id."""
+    async def reserve(
+        self, windows: Sequence[SpendWindow], payout_id: str, amount: int
+    ) -> Sequence[SpendWindow]:
+        """Count a payout in each of the windows unless that would exceed it; those that it would
+        exceed, in the given order. Idempotent by payout id; repeating it renews its time."""
 
-    async def used(self, window_id: str) -> int:
-        """Base units that a window holds."""
+    async def used(self, window_ids: Sequence[str]) -> Mapping[str, Used]:
+        """What windows hold; one that holds nothing may be missing."""
 
-    async def release(self, window_id: str, payout_id: str) -> None:
-        """Take a payout out of a window again. Idempotent."""
+    async def release(
+        self, window_ids: Sequence[str], payout_id: str, until: datetime | None = None
+    ) -> None:
+        """Take a payout out of windows again; with `until`, out of those in which it was last
+        reserved at that moment or before. Idempotent."""
 
-    async def settle_reservations(self, window_id: str, payout_ids: Sequence[str]) -> None:
-        """Keep what these payouts count for in a window, and forget their ids."""
+    async def settle_reservations(self, ended: Mapping[str, Sequence[str]]) -> None:
+        """Keep what payouts, given by window, count for, and forget their ids."""
 
     async def to_release(self, limit: int) -> Sequence[Payout]:
         """Payouts in a terminal state whose reservation is still held."""
@@ -295,14 +319,24 @@ class PayoutStore(Protocol):
         """Set the reservation state (`kept`, `released`) of payouts, by payout id."""
 
     async def orphans(self, older_than_seconds: float, limit: int) -> Sequence[tuple[str, str]]:
-        """(window id, payout id) of reservations that old whose payout is not there."""
+        """(window id, payout id) of reservations that old whose payout is not there, or counts in
+        other windows."""
 
     async def bury(self, payout_id: str) -> bool:
         """Make it impossible for this payout id to arrive. False if it is there."""
 
     # time
     async def expire_due(self, limit: int) -> Sequence[Payout]:
-        """Pending payouts whose `expires_at` has passed; none with a hit that is not judged yet."""
+        """Payouts without a live attempt whose `expires_at` has passed, and that may still end so:
+        none that money may have moved for, and none with a hit that is not judged yet. Then those
+        in `awaiting_approval` that nobody approved in time. Up to `limit` of both."""
+
+    async def release_due(self, limit: int) -> Sequence[Payout]:
+        """Scheduled payouts whose `release_at` has come."""
+
+    async def full_batches(self, size: int) -> Sequence[Payout]:
+        """Of each kind of batch window in which at least `size` scheduled payouts gather, the
+        `size` oldest."""
 
     async def ended(
         self, since: datetime, until: datetime, after: Payout | None, limit: int

@@ -1,28 +1,37 @@
 """All services over given ports and policies: the same wiring in the process and in every test."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from models.decision import DecisionPolicy
 from models.limits import AmountLimits
 from models.money import Currency
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.spending import SpendPolicy
 from ports.audit import AuditLog
 from ports.chain import Chain, TransactionCodec
+from ports.compliance import ComplianceStore
+from ports.figures import FiguresStore
 from ports.observer import Observer
 from ports.signals import Wakeups
 from ports.signer import Signer
 from ports.store import PayoutStore
 from ports.tokens import Revocations
 from services.acts import Acts
+from services.admission import Admission
+from services.approving import Approving
 from services.attempts import AttemptBuilder
 from services.audit import Audit
 from services.audit_head import HeadPublisher
 from services.broadcast import Broadcaster
 from services.chain_identity import ChainIdentity
+from services.changing import Changing
+from services.compliance import Compliance
 from services.control import Control
+from services.deciding import Deciding
 from services.dispatch import Dispatcher
 from services.funds import Funds
 from services.gate import DispatchGate
@@ -31,6 +40,9 @@ from services.housekeeping import Housekeeping
 from services.intake import Intake
 from services.limits import LimitKeeper
 from services.payout_router import PayoutRouter
+from services.quoting import Quoting
+from services.rerouting import Rerouting
+from services.scheduling import Scheduling
 from services.sequencer import Sequencer
 from services.settlement import Settlement
 from services.tokens import Tokens
@@ -39,18 +51,19 @@ from services.unexplained import Explaining
 from utils.retry import RetryPolicy
 
 
-class Store(PayoutStore, AuditLog, Protocol):
+class Store(PayoutStore, AuditLog, ComplianceStore, FiguresStore, Protocol):
     """Everything that is stored, by one adapter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the services stand on. `replica` names this process; ids and tokens must be unique."""
+    """What the services stand on. The first signer's wallet is the default one. `replica` names
+    this process; ids and tokens must be unique."""
 
     store: Store
     chain: Chain
     codec: TransactionCodec
-    signer: Signer
+    signers: Sequence[Signer]
     wakeups: Wakeups
     observer: Observer
     revocations: Revocations
@@ -65,6 +78,9 @@ class Policies:
 
     usdt_contract: str
     amounts: Mapping[Currency, AmountLimits]
+    spending: SpendPolicy
+    decisions: DecisionPolicy
+    kyc_validity: Mapping[int, timedelta]
     fees: FeePolicy
     attempts: AttemptPolicy
     dispatch: DispatchPolicy
@@ -82,9 +98,12 @@ class Services:
 
     router: PayoutRouter
     control: Control
+    deciding: Deciding
     dispatcher: Dispatcher
     settlement: Settlement
     housekeeping: Housekeeping
+    scheduling: Scheduling
+    compliance: Compliance
     identity: ChainIdentity
     acts: Acts
     audit: Audit
@@ -98,9 +117,28 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
     at this start; raises StoreError."""
     store, chain, observer = ports.store, ports.chain, ports.observer
     acts = Acts(store, ports.new_token)
-    wallets = await store.remember_wallet(ports.signer.address)
+    for signer in ports.signers:
+        wallets = await store.remember_wallet(signer.address)
     builder = AttemptBuilder(
-        ports.codec, ports.signer, policies.usdt_contract, policies.attempts.permission_id
+        ports.codec, ports.signers, policies.usdt_contract, policies.attempts.permission_id
+    )
+    deciding = Deciding(
+        store=store,
+        chain=chain,
+        builder=builder,
+        policy=policies.decisions,
+        usual_fee_sun=policies.fees.usual_sun,
+        seconds=asyncio.get_running_loop().time,
+    )
+    admission = Admission(
+        store=store,
+        deciding=deciding,
+        amounts=policies.amounts,
+        spending=policies.spending,
+        forbidden={
+            **dict.fromkeys(builder.wallets, "a wallet that pays"),
+            policies.usdt_contract: "the token contract",
+        },
     )
     limits = LimitKeeper(store)
     funds = Funds(
@@ -134,11 +172,12 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
             store,
             chain,
             policies.attempts,
-            wallet=ports.signer.address,
+            wallets=builder.wallets,
             quarantine=policies.quarantine,
             started_at=await store.cursor(),
         ),
         funds=funds,
+        deciding=deciding,
         heads=HeadWatch(chain, policies.head_stale_seconds),
         observer=observer,
         attempts=policies.attempts,
@@ -147,10 +186,36 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
         new_token=ports.new_token,
         seconds=asyncio.get_running_loop().time,
     )
+    changing = Changing(store, limits)
     router = PayoutRouter(
         store=store,
-        intake=_intake(ports, policies, limits),
-        limits=limits,
+        intake=Intake(
+            store=store,
+            limits=limits,
+            admission=admission,
+            wakeups=ports.wakeups,
+            observer=observer,
+            new_id=ports.new_id,
+            saving=policies.saving,
+        ),
+        changing=changing,
+        approving=Approving(store, changing, ports.wakeups),
+        rerouting=Rerouting(
+            store=store,
+            changing=changing,
+            deciding=deciding,
+            spending=policies.spending,
+            limits=limits,
+            wakeups=ports.wakeups,
+        ),
+        quoting=Quoting(
+            store=store,
+            chain=chain,
+            builder=builder,
+            admission=admission,
+            deciding=deciding,
+            spending=policies.spending,
+        ),
         explaining=Explaining(store, builder, acts),
         wakeups=ports.wakeups,
         newest_seen=settlement.newest_seen,
@@ -162,31 +227,20 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
             acts=acts,
             wakeups=ports.wakeups,
             observer=observer,
-            wallet=ports.signer.address,
+            wallet=builder.wallets[0],
         ),
+        deciding=deciding,
         dispatcher=dispatcher,
         settlement=settlement,
         housekeeping=Housekeeping(store, limits, transitions, observer),
+        scheduling=Scheduling(
+            store, transitions, ports.wakeups, policies.decisions.schedule.batch_size
+        ),
+        compliance=Compliance(store, acts, policies.kyc_validity),
         identity=ChainIdentity(store, chain, policies.known_genesis),
         acts=acts,
         audit=Audit(store, acts),
         sequencer=Sequencer(store, policies.audit.group_size, policies.audit.retention_seconds),
         audit_head=HeadPublisher(store, observer),
         tokens=Tokens(ports.revocations, acts, store.now),
-    )
-
-
-def _intake(ports: Ports, policies: Policies, limits: LimitKeeper) -> Intake:
-    return Intake(
-        store=ports.store,
-        limits=limits,
-        wakeups=ports.wakeups,
-        observer=ports.observer,
-        amounts=policies.amounts,
-        forbidden={
-            ports.signer.address: "the wallet that pays",
-            policies.usdt_contract: "the token contract",
-        },
-        new_id=ports.new_id,
-        saving=policies.saving,
     )

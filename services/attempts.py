@@ -1,12 +1,14 @@
 """Builds one signed attempt: check, sign, check. Nothing here touches store or network."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from models.chain import BlockRef, Transfer
 from models.funds import Cost
 from models.money import Currency
+from models.order import Order
 from models.payout import Payout, all_attempts_unpaid
 from models.transaction import Attempt, attempt_timestamp_ms, txid_of
 from ports.chain import Draft, TransactionCodec
@@ -27,28 +29,43 @@ class Anchor:
 
 
 class AttemptBuilder:
-    """Turns a payout into bytes that pay it, and only it."""
+    """Turns a payout into bytes that pay it, and only it, from the wallet that it was given to."""
 
     def __init__(
-        self, codec: TransactionCodec, signer: Signer, usdt_contract: str, permission_id: int = 0
+        self,
+        codec: TransactionCodec,
+        signers: Sequence[Signer],
+        usdt_contract: str,
+        permission_id: int = 0,
     ) -> None:
-        """`permission_id`: AttemptPolicy's."""
+        """The first signer's wallet pays what was given to none.
+
+        `permission_id`: AttemptPolicy's.
+        """
         self._codec = codec
         self._permission_id = permission_id
-        self._signer = signer
+        self._signers = {signer.address: signer for signer in signers}
+        self._default = signers[0].address
         self._contracts = {Currency.USDT: usdt_contract, Currency.TRX: None}
 
     @property
-    def owner(self) -> str:
-        """The wallet that pays."""
-        return self._signer.address
+    def wallets(self) -> tuple[str, ...]:
+        """The wallets that this process can pay from, the default one first."""
+        return tuple(self._signers)
+
+    def owner_of(self, payout: Payout) -> str:
+        """The wallet that pays a payout."""
+        return payout.wallet or self._default
 
     def transfer(self, payout: Payout) -> Transfer:
         """The movement of money that this payout asks for."""
-        order = payout.order
+        return self.transfer_of(payout.order, self.owner_of(payout))
+
+    def transfer_of(self, order: Order, wallet: str) -> Transfer:
+        """The movement of money that an order asks for, out of that wallet."""
         return Transfer(
             contract=self._contracts[order.currency],
-            owner=self.owner,
+            owner=wallet,
             recipient=order.recipient_address,
             amount=order.amount,
         )
@@ -73,8 +90,8 @@ class AttemptBuilder:
         )
         raw = self._bytes_of(draft)
         digest = hashlib.sha256(raw).digest()
-        signature = await self._signer.sign(digest)
-        self._check_signature(digest, signature)
+        signature = await self._signer_of(draft.transfer.owner).sign(digest)
+        self._check_signature(draft.transfer.owner, digest, signature)
         return Attempt(
             number=number,
             txid=txid_of(raw),
@@ -102,12 +119,18 @@ class AttemptBuilder:
             raise UnbuildableError("the bytes do not carry the terms that were decided")
         return raw
 
-    def _check_signature(self, digest: bytes, signature: bytes) -> None:
+    def _signer_of(self, wallet: str) -> Signer:
+        signer = self._signers.get(wallet)
+        if signer is None:
+            raise UnbuildableError(f"this service has no key of wallet {wallet}")
+        return signer
+
+    def _check_signature(self, wallet: str, digest: bytes, signature: bytes) -> None:
         try:
             signer = self._codec.recover(digest, signature)
         except ValueError as error:
             raise UnbuildableError(f"the signature cannot be read: {error}") from error
-        if signer != self.owner:
+        if signer != wallet:
             raise UnbuildableError("the signature is not the wallet's")
 
 

@@ -7,21 +7,24 @@ store is not known to hold. Whatever goes wrong with one payout stays with it.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
 from models.chain import Cursor
 from models.errors import Reason
 from models.funds import Cost
+from models.order import RouteName
 from models.payout import Change, Payout, PayoutStatus, move
 from models.policy import AttemptPolicy, DispatchPolicy
-from models.settlement import put_off, refuse
+from models.settlement import put_off, refuse, stop
 from models.transaction import Attempt
 from ports.observer import Observer
 from ports.signer import SignerUnavailableError
-from ports.store import Gate, PayoutStore, StoreError
+from ports.store import PayoutStore, StoreError
 from services.attempts import Anchor, AttemptBuilder, UnbuildableError
 from services.broadcast import Broadcaster
+from services.deciding import Deciding
 from services.funds import Funds
 from services.gate import Closed, DispatchGate, View
 from services.heads import HeadWatch
@@ -55,6 +58,7 @@ class Dispatcher:
         builder: AttemptBuilder,
         gate: DispatchGate,
         funds: Funds,
+        deciding: Deciding,
         heads: HeadWatch,
         observer: Observer,
         attempts: AttemptPolicy,
@@ -69,6 +73,7 @@ class Dispatcher:
         self._builder = builder
         self._gate = gate
         self._funds = funds
+        self._deciding = deciding
         self._heads = heads
         self._observer = observer
         self._attempts = attempts
@@ -77,6 +82,7 @@ class Dispatcher:
         self._new_token = new_token
         self.seconds = seconds
         self._shown: set[str] = set()
+        self._rooms: Mapping[RouteName, int] = {}
         self.closed: Sequence[Closed] = (Closed("starting", "nobody has looked yet"),)
 
     async def run_group(self) -> bool:
@@ -89,19 +95,30 @@ class Dispatcher:
         view = await self._look()
         if self.closed:
             return False
+        wallets = view.wallets - set(await self._funds.reopen(view.gates))
+        if not wallets:
+            self._close([Closed("wallet", gate.reason) for gate in view.gates.values()])
+            return False
         token = self._new_token()
+        if self._rooms:  # else it is enough to look when something is due
+            self._rooms = await self._deciding.rooms(self._policy.group_size)
         claim = await self._store.claim(
             self._policy.group_size,
             self._replica,
             token,
             self._policy.lease_seconds,
             view.currencies,
+            wallets,
+            [route for route, room in self._rooms.items() if room == 0],
         )
-        if not claim.payouts or claim.cursor is None:
+        if not claim.payouts or claim.cursor is None or claim.at is None:
             return False
         try:
-            ready = await self._prepare(claim.payouts, claim.cursor, token, view.wallets)
-            if ready and not await self._still_open(view, looked_at):
+            fitting = await self._fit(claim.payouts, token)
+            ready = await self._prepare(fitting, claim.cursor, token, claim.at)
+            built = {change.payout_id for change in ready}
+            sending = [payout for payout in fitting if payout.payout_id in built]
+            if ready and not await self._still_open(view, looked_at, sending, claim.at):
                 await self._hand_back(claim.payouts, token)
                 return not self.closed
         except BaseException:
@@ -110,6 +127,23 @@ class Dispatcher:
         await self._broadcaster.send(await self._record(ready, claim.payouts, token))
         return len(claim.payouts) == self._policy.group_size
 
+    async def _fit(self, payouts: Sequence[Payout], token: str) -> Sequence[Payout]:
+        """The payouts for which their routes have room; the others are put off."""
+        self._rooms = self._rooms or await self._deciding.rooms(self._policy.group_size)
+        left = dict(self._rooms)
+        fitting: list[Payout] = []
+        waiting: list[Waiting] = []
+        for payout in payouts:
+            if payout.route is None or payout.route not in left:
+                fitting.append(payout)
+            elif left[payout.route] > 0:
+                left[payout.route] -= 1
+                fitting.append(payout)
+            else:
+                waiting.append((payout, Reason("P401", f"the route {payout.route} is full now")))
+        await self._put_off(waiting, token)
+        return fitting
+
     async def _look(self) -> View:
         """Look at the gates, and show what is closed."""
         view = await self._gate.look()
@@ -117,30 +151,39 @@ class Dispatcher:
         show_pauses(self._observer, view.pauses)
         return view
 
-    async def _still_open(self, view: View, looked_at: float) -> bool:
-        """Whether what was open is open: a group that took long to build is not recorded upon an
-        old look. False also when no look is answered in time."""
+    async def _still_open(
+        self, view: View, looked_at: float, payouts: Sequence[Payout], now: datetime
+    ) -> bool:
+        """Whether what was open is open, and no list stops one of the payouts: a group that took
+        long to build is not recorded upon an old look. False also when no look is answered in time.
+        `now` is the store's at the claim."""
         tries = 0
         while self.seconds() - looked_at > LOOK_SECONDS:
             if tries == LOOK_TRIES:
                 log.warning("not recorded: the store is slow to tell whether dispatch is open")
                 return False
             tries, looked_at = tries + 1, self.seconds()
-            now = await self._look()
-            if now.closed or not view.currencies <= now.currencies:
+            seen = await self._look()
+            if seen.closed or not (
+                view.currencies <= seen.currencies and view.wallets <= seen.wallets
+            ):
+                return False
+            if await self._deciding.screened(payouts, now, asks_token=False):
                 return False
         return True
 
     async def _prepare(
-        self, payouts: Sequence[Payout], cursor: Cursor, token: str, gates: Mapping[str, Gate]
+        self, payouts: Sequence[Payout], cursor: Cursor, token: str, now: datetime
     ) -> Sequence[Change]:
-        """Everything before the record: one guarded write for each payout that can be paid."""
-        anchor = await self._anchor(cursor)
+        """Everything before the record: one guarded write for each payout that can be paid. `now`
+        is the store's at the claim."""
+        anchor = await self._anchor(cursor, now)
         if anchor is None:
             why = Reason("P401", self.closed[0].reason)
             await self._put_off([(payout, why) for payout in payouts], token)
             return ()
-        allotment = await self._funds.allot(payouts, token, cursor, gates)
+        clean = await self._screen(payouts, token, anchor.now)
+        allotment = await self._funds.allot(clean, token, cursor)
         waiting = list(allotment.waiting)
         ready: list[Change] = []
         for payout, cost in allotment.paid:
@@ -151,6 +194,17 @@ class Dispatcher:
                 ready.append(recording(payout, attempt, token))
         await self._put_off(waiting, token)
         return ready
+
+    async def _screen(
+        self, payouts: Sequence[Payout], token: str, now: datetime
+    ) -> Sequence[Payout]:
+        """The payouts that no rule stops; those that one does are rejected or held."""
+        said = await self._deciding.screened(payouts, now)
+        if said:
+            stopped = [payout for payout in payouts if payout.payout_id in said]
+            changes = [stop(payout, token, said[payout.payout_id]) for payout in stopped]
+            await self._transitions.apply(changes, stopped)
+        return [payout for payout in payouts if payout.payout_id not in said]
 
     async def _build(self, payout: Payout, cost: Cost, anchor: Anchor) -> Attempt | Reason:
         """The next attempt, or why there is none: whatever that is, it stays with this payout."""
@@ -163,7 +217,7 @@ class Dispatcher:
             log.exception("attempt not built", payout_id=payout.payout_id)
             return Reason("P206", "the attempt could not be built")
 
-    async def _anchor(self, cursor: Cursor) -> Anchor | None:
+    async def _anchor(self, cursor: Cursor, now: datetime) -> Anchor | None:
         """The common reference block and expiration; None while nothing may be built."""
         head = await self._heads.fresh()
         if head is None:
@@ -174,7 +228,7 @@ class Dispatcher:
             text = "solid blocks lag too far behind the newest block"
             self._close([Closed("cursor_lag", text)])
             return None
-        return Anchor(cursor.block, expiration_ms, await self._store.now())
+        return Anchor(cursor.block, expiration_ms, now)
 
     async def _record(
         self, ready: Sequence[Change], payouts: Sequence[Payout], token: str
@@ -192,7 +246,9 @@ class Dispatcher:
         else:
             found = await self._store.recorded(token)
             held = [(payout.payout_id, payout.live_attempt) for payout in found]
-        return [(payout_id, attempt) for payout_id, attempt in held if attempt is not None]
+        sent = {payout_id: attempt for payout_id, attempt in held if attempt is not None}
+        self._deciding.let_through([payout for payout in payouts if payout.payout_id in sent])
+        return [*sent.items()]
 
     async def _put_off(self, waiting: Sequence[Waiting], token: str) -> None:
         if waiting:

@@ -1,28 +1,31 @@
-"""What the wallet can pay now: balances less everything that is still in flight.
+"""What the wallets can pay now: balances less everything that is still in flight.
 
 Claims come first, then what is in flight, then the balance: read in this order, money can be
 counted twice for a moment but never missed, however many replicas do the same.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from models.chain import Balances, Cursor, FeeRates, Simulation
 from models.errors import Reason
-from models.funds import Allotment, Cost, allot, attempt_cost, purse
+from models.funds import Allotment, Cost, Purse, allot, attempt_cost, purse
 from models.money import Currency
 from models.payout import Payout
 from models.policy import FeePolicy
 from models.settlement import utc_day
 from ports.chain import Chain
 from ports.observer import Observer
-from ports.store import Gate, PayoutStore
+from ports.store import Exposure, Gate, PayoutStore
 from services.attempts import AttemptBuilder
 from services.gate import WALLET_GATE
 
+Exposures = Mapping[str | None, Exposure]
+
 
 class Funds:
-    """Prices claimed payouts and tells which of them the wallet can pay."""
+    """Prices claimed payouts and tells which of them their wallets can pay."""
 
     def __init__(
         self,
@@ -41,37 +44,77 @@ class Funds:
         self._fees = fees
         self._preflight = preflight
 
-    async def allot(
-        self, payouts: Sequence[Payout], token: str, cursor: Cursor, gates: Mapping[str, Gate]
-    ) -> Allotment:
-        """Which of the payouts claimed under `token` can be paid, at what cost, and why not.
-
-        `gates` are the closed gates by wallet.
+    async def reopen(self, gates: Mapping[str, Gate]) -> Sequence[str]:
+        """Open the closed gates, given by wallet, of wallets of ours that are funded again; those
+        that stay closed. A gate without needs is for a person to open.
 
         Raises StoreError, ChainUnavailableError.
         """
-        owner = self._builder.owner
+        closed = []
+        for wallet, gate in gates.items():
+            if wallet in self._builder.wallets and not await self._reopened(wallet, gate):
+                closed.append(wallet)
+        return closed
+
+    async def _reopened(self, wallet: str, gate: Gate) -> bool:
+        if gate.needs_trx_sun is None and gate.needs_usdt is None:
+            return False
+        balances = await self._chain.balances(wallet)
+        self._show(wallet, balances)
+        if balances.trx_sun < (gate.needs_trx_sun or 0) or balances.usdt < (gate.needs_usdt or 0):
+            return False
+        await self._store.open_gate(gate.name)
+        return True
+
+    async def allot(self, payouts: Sequence[Payout], token: str, cursor: Cursor) -> Allotment:
+        """Which of the payouts claimed under `token` can be paid, at what cost, and why not.
+
+        Raises StoreError, ChainUnavailableError.
+        """
         rates = await self._chain.fee_rates()
-        exposure = await self._store.exposure(owner, token)
-        balances = await self._chain.balances(owner)
-        self._show(balances)
-        gate = gates.get(owner)
-        if gate is not None and not await self._reopened(gate, balances):
-            why = Reason("P200", gate.reason)
-            return Allotment((), tuple((payout, why) for payout in payouts))
+        exposures = await self._store.exposures(token)
         priced, refused = await self._price(payouts, rates)
-        left = purse(
+        by_wallet: dict[str, list[tuple[Payout, Cost]]] = defaultdict(list)
+        for payout, cost in priced:
+            by_wallet[self._builder.owner_of(payout)].append((payout, cost))
+        fees_left = self._fees_left(cursor, exposures, rates)
+        paid: list[tuple[Payout, Cost]] = []
+        waiting = [*refused]
+        for wallet, group in by_wallet.items():
+            left = await self._purse(wallet, exposures, rates, fees_left)
+            result = allot(group, left, self._fees)
+            fees_left -= sum(cost.max_cost_sun for _, cost in result.paid)
+            paid += result.paid
+            waiting += result.waiting
+        return Allotment(tuple(paid), tuple(waiting))
+
+    async def _purse(
+        self, wallet: str, exposures: Exposures, rates: FeeRates, fees_left_sun: int
+    ) -> Purse:
+        """What a wallet may still promise."""
+        taken = exposures.get(wallet, Exposure()) + exposures.get(None, Exposure())
+        balances = await self._chain.balances(wallet)
+        self._show(wallet, balances)
+        return purse(
             balances,
-            Balances(exposure.trx_sun, exposure.usdt),
-            exposure.cost_sun + exposure.building * self._usual_cost(rates),
-            self._fees.daily_ceiling_sun - burned_on(cursor, utc_day(cursor.block.time_ms)),
+            Balances(taken.trx_sun, taken.usdt),
+            self._promised(taken, rates),
+            fees_left_sun,
         )
-        result = allot(priced, left, self._fees)
-        return Allotment(result.paid, (*refused, *result.waiting))
+
+    def _fees_left(self, cursor: Cursor, exposures: Exposures, rates: FeeRates) -> int:
+        """Sun that all wallets together may still promise to burn today (the chain's UTC day)."""
+        promised = sum(self._promised(taken, rates) for taken in exposures.values())
+        burned = burned_on(cursor, utc_day(cursor.block.time_ms))
+        return self._fees.daily_ceiling_sun - burned - promised
+
+    def _promised(self, taken: Exposure, rates: FeeRates) -> int:
+        return taken.cost_sun + taken.building * self._usual_cost(rates)
 
     async def close_wallet(self, reason: str, payout: Payout) -> None:
-        """Pay nothing from the wallet until it holds what this payout would take."""
-        owner = self._builder.owner
+        """Pay nothing from the payout's wallet until it holds what this payout would take."""
+        live = payout.live_attempt
+        owner = self._builder.owner_of(payout) if live is None else live.owner
         rates = await self._chain.fee_rates()
         amount = payout.order.amount
         in_trx = payout.order.currency is Currency.TRX
@@ -81,13 +124,6 @@ class Funds:
             needs_trx_sun=self._usual_cost(rates) + (amount if in_trx else 0),
             needs_usdt=0 if in_trx else amount,
         )
-
-    async def _reopened(self, gate: Gate, balances: Balances) -> bool:
-        """Open a wallet's gate if the wallet holds what it needs."""
-        if balances.trx_sun < (gate.needs_trx_sun or 0) or balances.usdt < (gate.needs_usdt or 0):
-            return False
-        await self._store.open_gate(gate.name)
-        return True
 
     async def _price(
         self, payouts: Sequence[Payout], rates: FeeRates
@@ -116,9 +152,11 @@ class Funds:
     def _usual_cost(self, rates: FeeRates) -> int:
         return self._fees.fee_limit_sun + rates.account_sun
 
-    def _show(self, balances: Balances) -> None:
-        self._observer.gauge("payout_wallet_balance_units", balances.usdt, currency="USDT")
-        self._observer.gauge("payout_wallet_balance_units", balances.trx_sun, currency="TRX")
+    def _show(self, wallet: str, balances: Balances) -> None:
+        for currency, units in (("USDT", balances.usdt), ("TRX", balances.trx_sun)):
+            self._observer.gauge(
+                "payout_wallet_balance_units", units, wallet=wallet, currency=currency
+            )
 
 
 def burned_on(cursor: Cursor, day: str) -> int:

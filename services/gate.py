@@ -6,7 +6,7 @@ and, when the cursor lagged by more than an attempt can live (or in quarantine),
 attempt can be included any more. What a person paused stays closed until a person resumes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.chain import BlockRef, Cursor
@@ -46,12 +46,13 @@ class OpensAt:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Why dispatch is closed (nothing when it is open), for which currencies it is open then, the
-    closed gates by wallet, and everything that is paused."""
+    """Why dispatch is closed (nothing when it is open), for which currencies and wallets it is open
+    then, the closed gates by wallet, and everything that is paused."""
 
     closed: Sequence[Closed]
     currencies: frozenset[Currency]
-    wallets: Mapping[str, Gate]
+    wallets: frozenset[str]
+    gates: Mapping[str, Gate]
     pauses: Mapping[Pause, Gate]
 
 
@@ -66,7 +67,7 @@ def opening(head: BlockRef, cursor: Cursor, policy: AttemptPolicy, *, quarantine
 class DispatchGate:
     """Decides, before each group, whether anything may be built.
 
-    `wallet` is the one that pays. `started_at` is the cursor of the start, before anybody read on;
+    `wallets` are those that pay. `started_at` is the cursor of the start, before anybody read on;
     None if there was none yet.
     """
 
@@ -76,14 +77,14 @@ class DispatchGate:
         chain: Chain,
         policy: AttemptPolicy,
         *,
-        wallet: str,
+        wallets: Iterable[str],
         quarantine: bool,
         started_at: Cursor | None = None,
     ) -> None:
         self._store = store
         self._chain = chain
         self._policy = policy
-        self._wallet = wallet
+        self._wallets = frozenset(wallets)
         self._quarantine = quarantine
         self._started_at = started_at
         self._opens_at: OpensAt | None = None
@@ -98,15 +99,18 @@ class DispatchGate:
         standing = await self._store.standing()
         if self._restored is None:
             self._restored = any(gate.name == RESTORED for gate in standing.gates)
-        wallets = {
+        gates = {
             gate.name.removeprefix(WALLET_GATE): gate
             for gate in standing.gates
             if gate.name.startswith(WALLET_GATE)
         }
         pauses = pauses_in(standing.gates)
-        currencies, paused = _paused(pauses, self._wallet)
+        stopped = [pause for pause in pauses if pause.what is Activity.DISPATCH]
+        currencies = frozenset(Currency) - {pause.currency for pause in stopped}
+        wallets = self._wallets - {pause.wallet for pause in stopped}
+        paused = _paused(pauses, nothing_left=not currencies or not wallets)
         closed = (*_lasting(standing), *paused, *await self._starting(standing.cursor))
-        return View(closed, currencies, wallets, pauses)
+        return View(closed, currencies, wallets, gates, pauses)
 
     async def _starting(self, cursor: Cursor | None) -> list[Closed]:
         """Why it has not opened yet since the start."""
@@ -151,18 +155,14 @@ class DispatchGate:
         return known
 
 
-def _paused(
-    pauses: Mapping[Pause, Gate], wallet: str
-) -> tuple[frozenset[Currency], Sequence[Closed]]:
-    """The currencies that are not paused, and why dispatch as a whole is, if so."""
-    stopped = [pause for pause in pauses if pause.what is Activity.DISPATCH]
-    currencies = frozenset(Currency) - {pause.currency for pause in stopped}
-    closing = [
-        pause
-        for pause in stopped
-        if not currencies or (pause.currency is None and pause.wallet in (None, wallet))
+def _paused(pauses: Mapping[Pause, Gate], *, nothing_left: bool) -> Sequence[Closed]:
+    """The pauses that close dispatch as a whole."""
+    return [
+        Closed(pause.name, described(pause, gate))
+        for pause, gate in pauses.items()
+        if pause.what is Activity.DISPATCH
+        and (nothing_left or (pause.currency is None and pause.wallet is None))
     ]
-    return currencies, [Closed(pause.name, described(pause, pauses[pause])) for pause in closing]
 
 
 def _lasting(standing: Standing) -> list[Closed]:

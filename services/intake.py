@@ -5,22 +5,25 @@ replay answers as the first time did; limits are reserved before the payout is i
 crash leaves between the two is undone by housekeeping.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from models.address import ZERO_ADDRESS
+from models.approval import opened
 from models.caller import Caller
+from models.decision import Decision
 from models.errors import PayoutError
-from models.limits import AmountLimits, check_amount, windows
-from models.money import Currency
-from models.pause import Activity
-from models.payout import Event, NewPayout, Payout, PayoutStatus
+from models.order import NewPayout, Order, RouteName
+from models.payout import Event, Payout, PayoutStatus, next_status, waits_for
+from models.spending import (
+    SpendScope,
+    SpendWindow,
+)
 from ports.observer import Observer
 from ports.signals import Wakeups
 from ports.store import KeyTakenError, PayoutGoneError, PayoutStore, StoreError
-from services.limits import LimitKeeper
-from services.pauses import described, pauses_in
+from services.admission import Admission
+from services.limits import LimitKeeper, LimitReachedError
 from utils.retry import RetryPolicy, retry
 
 
@@ -40,19 +43,17 @@ class Intake:
         *,
         store: PayoutStore,
         limits: LimitKeeper,
+        admission: Admission,
         wakeups: Wakeups,
         observer: Observer,
-        amounts: Mapping[Currency, AmountLimits],
-        forbidden: Mapping[str, str],
         new_id: Callable[[datetime], str],
         saving: RetryPolicy,
     ) -> None:
         self._store = store
         self._limits = limits
+        self._admission = admission
         self._wakeups = wakeups
         self._observer = observer
-        self._amounts = amounts
-        self._forbidden = {ZERO_ADDRESS: "the zero address", **forbidden}
         self._new_id = new_id
         self._saving = saving
 
@@ -66,7 +67,6 @@ class Intake:
         before = await self._replay(caller, request)
         if before is not None:
             return before
-        caller.require_node(request.order.node_id, "payout:create")
         try:
             payout = await self._accept(caller, request)
         except PayoutError:
@@ -78,9 +78,11 @@ class Intake:
             return await self._taken(caller, request)
         self._observer.count(
             "payout_transitions_total",
-            status=PayoutStatus.PENDING,
+            status=payout.status,
             currency=payout.order.currency,
         )
+        for finding in payout.findings:
+            self._observer.count("payout_findings_total", rule=finding.rule, effect=finding.effect)
         await self._wakeups.signal()
         return Created(payout, replayed=False)
 
@@ -106,36 +108,15 @@ class Intake:
         return before
 
     async def _accept(self, caller: Caller, request: NewPayout) -> Payout:
-        await self._check_open(request.order.currency)
-        now = await self._store.now()
-        limits = self._check(request, now)
         order = request.order
+        judged = await self._admission.judge(caller, order)
+        decision, now = judged.decision, judged.now
+        if decision.refusal is not None:
+            raise decision.refusal
         payout_id = self._new_id(now)
-        counted = windows(limits, order.currency, now)
-        created = Event(
-            at=now,
-            by=caller.name,
-            from_status=None,
-            to_status=PayoutStatus.PENDING,
-            why=None,
-            request_id=caller.request_id,
-        )
-        payout = Payout(
-            payout_id=payout_id,
-            client=caller.subject,
-            tenant=caller.tenant,
-            order=order,
-            status=PayoutStatus.PENDING,
-            created_at=now,
-            updated_at=now,
-            due_at=now,
-            window_ids=tuple(window.window_id for window in counted),
-            fingerprint=request.fingerprint,
-            idempotency_key=request.idempotency_key,
-            history=(created,),
-            outbox=(0,),
-        )
-        await self._limits.reserve(counted, payout_id, order.amount)
+        route, counted = await self._reserve(caller, order, decision, payout_id, now)
+        payout = self._new_payout(caller, request, decision, route, payout_id, now)
+        payout = replace(payout, window_ids=tuple(window.window_id for window in counted))
         try:
             await self._insert(payout)
         except KeyTakenError:
@@ -143,30 +124,69 @@ class Intake:
             raise
         return payout
 
-    async def _check_open(self, currency: Currency) -> None:
-        """Raise PayoutError P017 while a person has stopped the intake."""
-        for pause, gate in pauses_in(await self._store.gates()).items():
-            if pause.what is Activity.INTAKE and pause.currency in (None, currency):
-                raise PayoutError(
-                    "P017",
-                    described(pause, gate),
-                    paused=pause.target,
-                    since=f"{gate.closed_at:%Y-%m-%dT%H:%M:%SZ}",
-                    reason=gate.reason,
-                )
+    async def _reserve(
+        self, caller: Caller, order: Order, decision: Decision, payout_id: str, now: datetime
+    ) -> tuple[RouteName, Sequence[SpendWindow]]:
+        """The best route whose limits the payout fits into, and the windows that it now counts in.
 
-    def _check(self, request: NewPayout, now: datetime) -> AmountLimits:
-        order = request.order
-        limits = self._amounts.get(order.currency)
-        if limits is None:
-            raise PayoutError("P106", f"{order.currency} is not paid here", field="currency")
-        refused = self._forbidden.get(order.recipient_address)
-        if refused is not None:
-            raise PayoutError("P100", f"the recipient is {refused}", field="recipient_address")
-        check_amount(limits, order.currency, order.amount)
-        if order.expires_at is not None and order.expires_at <= now:
-            raise PayoutError("P503", "expires_at is in the past", field="expires_at")
-        return limits
+        Raises PayoutError P103, P104, P105.
+        """
+        full: LimitReachedError | None = None
+        for ranked in decision.choice.ranked:
+            windows = self._admission.windows(caller, order, ranked.name, now)
+            try:
+                await self._limits.reserve(windows, payout_id, order.amount)
+            except LimitReachedError as error:
+                if error.window.scope is not SpendScope.ROUTE:
+                    raise error.refusal from None
+                full = full or error
+            else:
+                return ranked.name, windows
+        if full is None:
+            raise decision.choice.refusal()
+        raise full.refusal
+
+    def _new_payout(
+        self,
+        caller: Caller,
+        request: NewPayout,
+        decision: Decision,
+        route: RouteName,
+        payout_id: str,
+        now: datetime,
+    ) -> Payout:
+        """The payout as it begins: what it waits for decides its status."""
+        payout = Payout(
+            payout_id=payout_id,
+            client=caller.subject,
+            tenant=caller.tenant,
+            order=request.order,
+            status=PayoutStatus.PENDING,
+            created_at=now,
+            updated_at=now,
+            due_at=now,
+            window_ids=(),
+            fingerprint=request.fingerprint,
+            idempotency_key=request.idempotency_key,
+            route=route,
+            wallet=self._admission.wallet_of(route),
+            findings=decision.findings_on(route),
+            hold=decision.screening.hold,
+            approval=None if decision.workflow is None else opened(decision.workflow, now),
+            release_at=decision.times[route].release_at,
+            rank_at=decision.times[route].rank_at,
+            outbox=(0,),
+        )
+        status, why = next_status(payout, now), waits_for(payout, now)
+        created = Event(
+            at=now,
+            by=caller.name,
+            from_status=None,
+            to_status=status,
+            why=why,
+            request_id=caller.request_id,
+        )
+        return replace(payout, status=status, status_reason=why, history=(created,))
 
     async def _insert(self, payout: Payout) -> None:
         """Insert; again when the answer is unclear, which is harmless for the same payout id."""

@@ -6,11 +6,12 @@ reservation is still held, or a reservation whose payout never arrived.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from models.errors import PayoutError
-from models.limits import Window
-from models.money import format_amount
-from models.payout import Payout, PayoutStatus, Reservation, has_success
+from models.limits import Used
+from models.payout import TERMINAL, Payout, PayoutStatus, Reservation, has_success, untouched
+from models.spending import SpendWindow, refusal
 from ports.store import PayoutStore
 
 ORPHAN_AGE_SECONDS = 600.0
@@ -19,37 +20,56 @@ ORPHAN_AGE_SECONDS = 600.0
 SWEEP_GROUP = 200
 
 
+class LimitReachedError(Exception):
+    """A payout does not fit into a window, which holds `used`, any more."""
+
+    def __init__(self, window: SpendWindow, used: Used) -> None:
+        super().__init__(window.window_id)
+        self.window = window
+        self.used = used
+
+    @property
+    def refusal(self) -> PayoutError:
+        """The same as an answer: P103, P104 or P105."""
+        return refusal(self.window, used=self.used.amount, count=self.used.count)
+
+
 class LimitKeeper:
     """Reserves, releases and keeps what payouts count for in their windows."""
 
     def __init__(self, store: PayoutStore) -> None:
         self._store = store
 
-    async def reserve(self, windows: Sequence[Window], payout_id: str, amount: int) -> None:
+    async def reserve(self, windows: Sequence[SpendWindow], payout_id: str, amount: int) -> None:
         """Count a payout in every window, or in none.
 
-        Raises PayoutError with the code of the first window that is full, StoreError if unknown.
+        Raises LimitReachedError for the first window that is full, StoreError if unknown.
         """
-        taken: list[Window] = []
-        for window in windows:
-            if not await self._store.reserve(window, payout_id, amount):
-                await self.release([w.window_id for w in taken], payout_id)
-                left = max(0, window.maximum - await self._store.used(window.window_id))
-                raise PayoutError(
-                    window.code,
-                    f"the limit of {format_amount(window.maximum)} would be exceeded; "
-                    f"{format_amount(left)} are left until {window.ends_at:%Y-%m-%dT%H:%M:%SZ}",
-                    field="amount",
-                    limit=format_amount(window.maximum),
-                    left=format_amount(left),
-                    resets_at=f"{window.ends_at:%Y-%m-%dT%H:%M:%SZ}",
-                )
-            taken.append(window)
+        try:
+            await self.reserve_more(windows, payout_id, amount)
+        except LimitReachedError:
+            await self.release([window.window_id for window in windows], payout_id)
+            raise
 
-    async def release(self, window_ids: Sequence[str], payout_id: str) -> None:
-        """Take a payout out of its windows. Idempotent."""
-        for window_id in window_ids:
-            await self._store.release(window_id, payout_id)
+    async def reserve_more(
+        self, windows: Sequence[SpendWindow], payout_id: str, amount: int
+    ) -> None:
+        """Count a payout that is there in other windows too. In which of them it does not come to
+        count, `sweep` finds: here nobody can tell whether another change of it rests on them.
+
+        Raises LimitReachedError, StoreError.
+        """
+        full = await self._store.reserve(windows, payout_id, amount)
+        if full:
+            window = full[0]
+            used = await self._store.used([window.window_id])
+            raise LimitReachedError(window, used.get(window.window_id, Used()))
+
+    async def release(
+        self, window_ids: Sequence[str], payout_id: str, until: datetime | None = None
+    ) -> None:
+        """Take a payout out of its windows, as `PayoutStore.release` does. Idempotent."""
+        await self._store.release(window_ids, payout_id, until)
 
     async def sweep(self) -> int:
         """Finish the reservations of ended payouts and undo orphaned ones; how many it did."""
@@ -73,17 +93,28 @@ class LimitKeeper:
             else:
                 outcome[payout.payout_id] = Reservation.RELEASED
                 await self.release(payout.window_ids, payout.payout_id)
-        for window_id, payout_ids in kept.items():
-            await self._store.settle_reservations(window_id, payout_ids)
+        await self._store.settle_reservations(kept)
         await self._store.mark_reservations(outcome)
 
     async def _undo_orphans(self) -> int:
         orphans = await self._store.orphans(ORPHAN_AGE_SECONDS, SWEEP_GROUP)
+        if not orphans:
+            return 0
+        until = await self._store.now() - timedelta(seconds=ORPHAN_AGE_SECONDS)
         for window_id, payout_id in orphans:
-            # Only once the payout can no longer arrive may its reservation go.
-            if await self._store.bury(payout_id):
-                await self._store.release(window_id, payout_id)
+            # Only once the payout can no longer arrive, or come to count there, may it go; what was
+            # reserved again meanwhile is needed.
+            if await self._store.bury(payout_id) or await self._disown(window_id, payout_id):
+                await self.release([window_id], payout_id, until)
         return len(orphans)
+
+    async def _disown(self, window_id: str, payout_id: str) -> bool:
+        """Whether a payout that is there can't come to count in that window any more: it has ended,
+        or whoever meant to give it another route finds its version changed."""
+        payout = await self._store.get(payout_id)
+        if payout is None or window_id in payout.window_ids:
+            return False
+        return payout.status in TERMINAL or await self._store.apply([untouched(payout)]) == 1
 
 
 def keeps_reservation(payout: Payout) -> bool:

@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import structlog
-
 from models.caller import Caller
 from models.errors import PayoutError, Reason
+from models.order import NewPayout, Order, RouteName
 from models.payout import (
-    TERMINAL,
     Change,
-    NewPayout,
     Payout,
     PayoutStatus,
     Resolution,
@@ -20,28 +17,23 @@ from models.payout import (
     paid_hit,
 )
 from models.permission import Reach
+from models.routes import Strategy
 from ports.signals import Wakeups
-from ports.store import PayoutQuery, PayoutStore, Scope, StatusTotal, StoreError, Unexplained
+from ports.store import PayoutQuery, PayoutStore, Scope, StatusTotal, Unexplained
+from services.approving import Approving
+from services.changing import Changing
 from services.intake import Created, Intake
-from services.limits import LimitKeeper
+from services.quoting import LimitReport, Quote, Quoting, RouteReport
+from services.rerouting import Rerouting
 from services.unexplained import Explaining
 
 __all__ = ["Created", "PayoutRouter"]
-
-log = structlog.get_logger(__name__)
-
-CHANGE_TRIES = 5
-"""A payout that changes under a call is read and judged anew this often."""
-
 
 OUTCOMES = {
     Resolution.RETRY: PayoutStatus.PENDING,
     Resolution.COMPLETE: PayoutStatus.COMPLETED,
     Resolution.FAIL: PayoutStatus.FAILED,
 }
-
-Decision = Callable[[Payout], Change | None]
-"""What to do with a payout as it is now; None if nothing is left to do."""
 
 
 class PayoutRouter:
@@ -52,7 +44,10 @@ class PayoutRouter:
         *,
         store: PayoutStore,
         intake: Intake,
-        limits: LimitKeeper,
+        changing: Changing,
+        approving: Approving,
+        rerouting: Rerouting,
+        quoting: Quoting,
         explaining: Explaining,
         wakeups: Wakeups,
         newest_seen: Callable[[], int],
@@ -60,7 +55,10 @@ class PayoutRouter:
         self._store = store
         self._newest_seen = newest_seen
         self._intake = intake
-        self._limits = limits
+        self._changing = changing
+        self._approving = approving
+        self._rerouting = rerouting
+        self._quoting = quoting
         self._explaining = explaining
         self._wakeups = wakeups
 
@@ -71,7 +69,7 @@ class PayoutRouter:
 
     async def get(self, caller: Caller, payout_id: str) -> Payout:
         """One payout. Raises PayoutError P501 when there is none, or it is a stranger's."""
-        return await self._visible(caller, payout_id, "payout:view")
+        return await self._changing.find(caller, payout_id, "payout:view")
 
     async def list(self, caller: Caller, query: PayoutQuery, limit: int) -> Sequence[Payout]:
         """A page of the caller's payouts, newest first."""
@@ -105,7 +103,7 @@ class PayoutRouter:
                 why=why,
             )
 
-        return await self._change(caller, payout_id, "payout:cancel", decide)
+        return await self._changing.change(caller, payout_id, "payout:cancel", decide)
 
     async def resolve(
         self, caller: Caller, payout_id: str, action: Resolution, reason: str
@@ -119,6 +117,9 @@ class PayoutRouter:
         def decide(payout: Payout) -> Change:
             if payout.status is not PayoutStatus.NEEDS_REVIEW:
                 raise PayoutError("P500", f"a payout that is {payout.status} needs no review")
+            if payout.hold is not None and not has_success(payout):
+                text = f"{', '.join(payout.hold.rules)} holds it: release or reject it"
+                raise PayoutError("P500", text)
             if action is Resolution.RETRY and not all_attempts_unpaid(payout):
                 raise PayoutError("P500", "an attempt of this payout is not proven unpaid")
             fields = {"counted_deaths": 0, "refusals": 0} if action is Resolution.RETRY else {}
@@ -132,9 +133,47 @@ class PayoutRouter:
                 due_in_seconds=0.0,
             )
 
-        payout = await self._change(caller, payout_id, "payout:resolve", decide)
+        payout = await self._changing.change(caller, payout_id, "payout:resolve", decide)
         await self._wakeups.signal()
         return payout
+
+    async def approve(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        """Consent to a payout; see `services.approving.Approving.approve`."""
+        return await self._approving.approve(caller, payout_id, comment)
+
+    async def reject(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        """End a payout that waits for a person; see `services.approving.Approving.reject`."""
+        return await self._approving.reject(caller, payout_id, comment)
+
+    async def release(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        """Let a payout pass what holds it; see `services.approving.Approving.release`."""
+        return await self._approving.release(caller, payout_id, comment)
+
+    async def choose_route(
+        self, caller: Caller, payout_id: str, route: RouteName, reason: str
+    ) -> Payout:
+        """Give a payout another route; see `services.rerouting.Rerouting.choose`."""
+        return await self._rerouting.choose(caller, payout_id, route, reason)
+
+    async def quote(self, caller: Caller, order: Order) -> Quote:
+        """What would become of an order; see `services.quoting.Quoting.quote`."""
+        caller.require("payout:quote")
+        return await self._quoting.quote(caller, order)
+
+    async def routes(self, caller: Caller) -> Sequence[RouteReport]:
+        """The routes and how they stand."""
+        caller.require("route:view")
+        return await self._quoting.routes()
+
+    @property
+    def strategy(self) -> Strategy:
+        """By which merits routes are compared."""
+        return self._quoting.strategy
+
+    async def limits(self, caller: Caller, recipient: str | None) -> LimitReport:
+        """The limits that hold for the caller now; see `services.quoting.Quoting.limits`."""
+        caller.require("limit:view")
+        return await self._quoting.limits(caller, recipient)
 
     async def unexplained(
         self, caller: Caller, only_open: bool, limit: int
@@ -154,38 +193,6 @@ class PayoutRouter:
         """Blocks from the one that paid up to the newest seen; 0 while it is in none."""
         hit = paid_hit(payout)
         return 0 if hit is None else max(1, self._newest_seen() - hit.block.number + 1)
-
-    async def _visible(self, caller: Caller, payout_id: str, action: str) -> Payout:
-        """The payout, if the caller may do this to it. Raises PayoutError P002, P501."""
-        caller.require(action)
-        payout = await self._store.get(payout_id)
-        if payout is None or not any(
-            caller.reaches(payout, each) for each in (action, "payout:view")
-        ):
-            raise PayoutError("P501", "there is no such payout", field="payout_id")
-        if not caller.reaches(payout, action):
-            raise PayoutError("P002", f"{action} of the role {caller.role} does not reach it")
-        return payout
-
-    async def _change(
-        self, caller: Caller, payout_id: str, action: str, decide: Decision
-    ) -> Payout:
-        """Read, decide, write guarded; again when the payout changed in between."""
-        for _ in range(CHANGE_TRIES):
-            payout = await self._visible(caller, payout_id, action)
-            change = decide(payout)
-            if change is None or await self._store.apply([change]):
-                return await self._ended(await self._visible(caller, payout_id, action))
-        raise PayoutError("P701", "the payout keeps changing; try again")
-
-    async def _ended(self, payout: Payout) -> Payout:
-        """Give back at once what an ended payout reserved; housekeeping does it otherwise."""
-        if payout.status in TERMINAL:
-            try:
-                await self._limits.finish([payout])
-            except StoreError as error:
-                log.warning("reservation not finished", error=str(error))
-        return payout
 
 
 def scope_of(caller: Caller, action: str) -> Scope:

@@ -6,22 +6,12 @@ from pydantic import Field, model_validator
 
 from models.limits import AmountLimits
 from models.money import Currency
+from models.routes import RoutePolicy
+from settings.routes import RoutesConfig, RoutingConfig, route_policies
+from settings.scheduling import SchedulingConfig
+from settings.spending import CurrencyLimits
 from settings.values import Frozen, PositiveMoney, Seconds
 from utils.connection_pool import HttpPoolSettings, MongoPoolSettings, RedisPoolSettings
-
-
-class CurrencyLimits(Frozen):
-    """Limits of one currency in base units; `daily_limit` is per UTC day, over all clients."""
-
-    min_amount: PositiveMoney
-    max_amount: PositiveMoney
-    daily_limit: PositiveMoney
-
-    @model_validator(mode="after")
-    def _check(self) -> "CurrencyLimits":
-        if not self.min_amount <= self.max_amount <= self.daily_limit:
-            raise ValueError("min_amount ≤ max_amount ≤ daily_limit")
-        return self
 
 
 class DispatchConfig(Frozen):
@@ -52,12 +42,14 @@ class AttemptConfig(Frozen):
 
 
 class FeeConfig(Frozen):
-    """What may be burnt, in sun (the file says TRX): per try, per payout, per wallet and day."""
+    """What may be burnt, in sun (the file says TRX): per try, per payout, by all
+    wallets in a day; and what one payout of a currency usually burns."""
 
     fee_limit_sun: PositiveMoney = Field(alias="fee_limit_trx")
     max_fee_limit_sun: PositiveMoney = Field(alias="max_fee_limit_trx")
     payout_fee_cap_sun: PositiveMoney = Field(alias="payout_fee_cap_trx")
     daily_ceiling_sun: PositiveMoney = Field(alias="daily_ceiling_trx")
+    usual_sun: dict[Currency, PositiveMoney] = Field(alias="usual_trx", min_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> "FeeConfig":
@@ -138,6 +130,9 @@ class RouterConfig(Frozen):
     """`payout-router-config.yaml`."""
 
     currencies: dict[Currency, CurrencyLimits] = Field(min_length=1)
+    routes: RoutesConfig
+    routing: RoutingConfig
+    scheduling: SchedulingConfig
     dispatch: DispatchConfig
     attempt: AttemptConfig
     fees: FeeConfig
@@ -153,6 +148,19 @@ class RouterConfig(Frozen):
     def amount_limits(self) -> Mapping[Currency, AmountLimits]:
         """The limits of each currency that is paid here."""
         return {
-            currency: AmountLimits(limits.min_amount, limits.max_amount, limits.daily_limit)
+            currency: AmountLimits(limits.min_amount, limits.max_amount)
             for currency, limits in self.currencies.items()
         }
+
+    @property
+    def route_policies(self) -> tuple[RoutePolicy, ...]:
+        """The rules of all routes."""
+        return route_policies(self.routes)
+
+    @model_validator(mode="after")
+    def _every_currency_has_a_route(self) -> "RouterConfig":
+        enabled = [route for route in self.routes.values() if route.enabled]
+        for currency in self.currencies:
+            if not any(currency in route.currencies for route in enabled):
+                raise ValueError(f"an enabled route that pays {currency}")
+        return self

@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from models.permission import Permission, Reach, grants_of, parse_permission
+from settings.approvals import ApprovalsConfig
+from settings.compliance import ComplianceConfig
 from settings.roles import Role as Role
+from settings.spending import ClientLimitsConfig
 from settings.throttling import CLASS_OF, RateLimit, RateLimits
 from settings.values import Frozen
 
@@ -62,3 +65,13 @@ class SecurityPolicies(Frozen):
     jwt: JwtPolicy
     anonymous: RateLimit
     roles: dict[Role, RolePolicy] = Field(min_length=1)
+    approvals: ApprovalsConfig
+    compliance: ComplianceConfig
+    client_limits: ClientLimitsConfig
+
+    @model_validator(mode="after")
+    def _rules_demand_what_there_is(self) -> "SecurityPolicies":
+        unknown = self.compliance.demanded - set(self.approvals.asking)
+        if unknown:
+            raise ValueError(f"approvals.workflows with the names {', '.join(sorted(unknown))}")
+        return self

@@ -14,6 +14,7 @@ class ActionClass(StrEnum):
     """Kinds of action that cost alike, so that they share a rate."""
 
     CREATE = "create"
+    QUOTE = "quote"
     READ = "read"
     ACT = "act"
     ADMIN = "admin"
@@ -26,6 +27,16 @@ CLASS_OF: Final[Mapping[str, ActionClass]] = {
     "payout:stats": ActionClass.READ,
     "payout:cancel": ActionClass.ACT,
     "payout:resolve": ActionClass.ADMIN,
+    "payout:quote": ActionClass.QUOTE,
+    "payout:urgent": ActionClass.CREATE,
+    "payout:approve": ActionClass.ADMIN,
+    "payout:reject": ActionClass.ADMIN,
+    "payout:release": ActionClass.ADMIN,
+    "payout:route": ActionClass.ADMIN,
+    "route:view": ActionClass.READ,
+    "limit:view": ActionClass.READ,
+    "compliance:view": ActionClass.READ,
+    "compliance:edit": ActionClass.ADMIN,
     "unexplained:view": ActionClass.READ,
     "unexplained:explain": ActionClass.ADMIN,
     "gate:view": ActionClass.READ,
@@ -65,6 +76,7 @@ class RateLimits(Frozen):
 
     read: RateLimit
     create: RateLimit | None = None
+    quote: RateLimit | None = None
     act: RateLimit | None = None
     admin: RateLimit | None = None
 

@@ -4,13 +4,16 @@ objects to ask for that relate to a caller in every way.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 
 import yaml
 
+from models.order import RouteName
 from models.payout import Payout, PayoutStatus
-from tests.factories import a_cursor, a_hit, a_payout, an_attempt, an_order
+from models.registry import AddressList, KycRecord
+from tests.factories import RECIPIENT, a_cursor, a_hit, a_payout, an_attempt, an_order
 from tests.front import Front, token
 
 POLICY_FILE = Path(__file__).parents[1] / "config/payout-security-policies.yaml"
@@ -65,7 +68,7 @@ def expected(role: str, action: str, tenant: str | None, owner: Owner | None) ->
     """The status of the refusal, or None where the policy lets the request in."""
     if reach_of(role, action) is None:
         return 403
-    if tenant is not None and not action.startswith("payout:"):
+    if tenant is not None and action.partition(":")[0] not in ("payout", "limit"):
         return 403
     if owner is None or reaches(role, action, tenant, owner):
         return None
@@ -79,6 +82,22 @@ ASKS = {
     "GET /payouts/{payout_id}": "payout:view",
     "POST /payouts/{payout_id}/cancel": "payout:cancel",
     "POST /payouts/{payout_id}/resolve": "payout:resolve",
+    "POST /payouts/quote": "payout:quote",
+    "POST /payouts/{payout_id}/approve": "payout:approve",
+    "POST /payouts/{payout_id}/reject": "payout:reject",
+    "POST /payouts/{payout_id}/release": "payout:release",
+    "POST /payouts/{payout_id}/route": "payout:route",
+    "GET /routes": "route:view",
+    "GET /routes/{route}": "route:view",
+    "GET /limits": "limit:view",
+    "GET /kyc": "compliance:view",
+    "GET /kyc/{address}": "compliance:view",
+    "PUT /kyc/{address}": "compliance:edit",
+    "DELETE /kyc/{address}": "compliance:edit",
+    "GET /lists/{list_name}": "compliance:view",
+    "PUT /lists/{list_name}/{address}": "compliance:edit",
+    "DELETE /lists/{list_name}/{address}": "compliance:edit",
+    "POST /lists/{list_name}/import": "compliance:edit",
     "GET /unexplained": "unexplained:view",
     "POST /unexplained/{txid}/explain": "unexplained:explain",
     "GET /gates": "gate:view",
@@ -136,6 +155,22 @@ async def _a_transfer(front: Front, _: Asking) -> str:
     return hit.txid
 
 
+async def _a_recipient(front: Front, _: Asking) -> str:
+    """An address that is on the deny list, and verified."""
+    store, now = front.house.store, await front.house.store.now()
+    await store.put_listed(AddressList.DENY, {RECIPIENT: "fraud"}, "ADMIN:ada")
+    await store.put_kyc(KycRecord(RECIPIENT, 1, now, now + timedelta(days=1)))
+    return RECIPIENT
+
+
+async def _a_list(front: Front, _: Asking) -> str:
+    return AddressList.DENY
+
+
+async def _a_route(front: Front, _: Asking) -> str:
+    return RouteName.V0
+
+
 async def _a_gate(front: Front, _: Asking) -> str:
     await front.house.store.close_gate("frozen", "a dead attempt was included")
     return "frozen"
@@ -145,6 +180,9 @@ OBJECTS: Mapping[str, Callable[[Front, Asking], Awaitable[str]]] = {
     "payout_id": _the_payout,
     "txid": _a_transfer,
     "name": _a_gate,
+    "address": _a_recipient,
+    "list_name": _a_list,
+    "route": _a_route,
 }
 """Path parameter → what makes such an object and returns its name."""
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from models.chain import BLOCK_INTERVAL_MS, BlockRef, Cursor, Hit, Transfer
 from models.money import Currency
-from models.payout import Order, Payout, PayoutReason, PayoutStatus
+from models.order import Order, PayoutReason
+from models.payout import Payout, PayoutStatus
+from models.spending import Period, SpendScope, SpendWindow
 from models.transaction import Attempt, txid_of
 
 OWNER = "TQn9Y2khEsLJW1ChVWFMSMeRDow5KcbLSE"
@@ -50,6 +52,24 @@ def a_payout(**overrides: Any) -> Payout:
             "due_at": LONG_AGO,
             "window_ids": ("day:USDT:2024-01-01",),
             "fingerprint": "f" * 64,
+        }
+        | overrides
+    )
+
+
+def a_window(window_id: str = "day", **overrides: Any) -> SpendWindow:
+    """A limit window of all payouts of a long past day: 1,000 base units unless told otherwise."""
+    return SpendWindow(
+        **{
+            "window_id": window_id,
+            "code": "P103",
+            "scope": SpendScope.ALL,
+            "period": Period.DAY,
+            "currency": Currency.USDT,
+            "maximum": 1_000,
+            "max_count": None,
+            "starts_at": LONG_AGO,
+            "ends_at": LONG_AGO + timedelta(days=1),
         }
         | overrides
     )

@@ -75,7 +75,7 @@ def container_of(house: House, settings: Settings, throttle: Throttle) -> Contai
         services=services,
         chain=chain,
         store=house.store,
-        wallet=house.ports.signer.address,
+        wallets=[signer.address for signer in house.ports.signers],
         throttle=throttle,
         loops=(),
         started_at=time.monotonic(),

@@ -5,7 +5,7 @@ dispatched and when solid blocks are read.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,11 +22,23 @@ from adapters.tron.endpoint import Endpoint, EndpointSettings
 from devnet.devnet import Devnet
 from devnet.settings import DEVNET_KEYS, DevnetSettings
 from models.caller import Caller
+from models.decision import DecisionPolicy
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
-from models.payout import NewPayout, Order, Payout, PayoutReason
+from models.order import NewPayout, Order, PayoutReason, PayoutType, RouteName
+from models.payout import Payout
 from models.permission import grants_of, parse_permission
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.routes import (
+    Merit,
+    RouteBreakerPolicy,
+    RouteLimits,
+    RoutePolicy,
+    RoutingPolicy,
+    Strategy,
+)
+from models.schedule import SchedulePolicy
+from models.spending import Ceiling, Period, SpendPolicy
 from services.assembly import Policies, Ports, Services, assemble
 from services.ids import payout_id
 from utils.circuit_breaker import BreakerPolicy, CircuitBreaker
@@ -37,17 +49,68 @@ SOLID_LAG = 3
 EVERYTHING = grants_of([parse_permission("*:*:all")])
 SERVICE = Caller(subject="platform", role="SERVICE", grants=EVERYTHING)
 
+DECISIONS = DecisionPolicy(
+    rules=(),
+    routes=tuple(
+        RoutePolicy(
+            name=name,
+            enabled=name is RouteName.V0,
+            wallet=None,
+            limits={currency: RouteLimits(10_000) for currency in Currency},
+            fee_cap_sun=100 * BASE_UNITS,
+            capacity=1_000_000,
+            priority=5,
+        )
+        for name in RouteName
+    ),
+    routing=RoutingPolicy(
+        strategy=Strategy.OPTIMAL,
+        weights={strategy: {Merit.PRIORITY: 100} for strategy in Strategy},
+        breaker=RouteBreakerPolicy(
+            window_seconds=600,
+            min_volume=1_000_000,
+            failure_percent=50,
+            recovery_seconds=60,
+            trial_payouts=3,
+        ),
+        sample_payouts=200,
+        slow_seconds=300,
+        dear_fee_sun=30 * BASE_UNITS,
+        healthy_percent=95,
+        busy_percent=80,
+    ),
+    approvals=(),
+    schedule=SchedulePolicy(
+        max_ahead_days=30,
+        batch_interval_seconds=300,
+        batch_size=50,
+        ageing_seconds=1800,
+        targets={PayoutType.IMMEDIATE: 60, PayoutType.EMERGENCY: 30},
+        priority_targets=((10, 3600), (8, 7200), (5, 21600), (1, 86400)),
+    ),
+)
+"""One route that takes everything, no rule and no approval: what is not about decisions."""
+
 POLICIES = Policies(
     usdt_contract="TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
     amounts={
-        Currency.USDT: AmountLimits(10_000, 10_000 * BASE_UNITS, 100_000 * BASE_UNITS),
-        Currency.TRX: AmountLimits(10_000, 30_000 * BASE_UNITS, 300_000 * BASE_UNITS),
+        Currency.USDT: AmountLimits(10_000, 10_000 * BASE_UNITS),
+        Currency.TRX: AmountLimits(10_000, 30_000 * BASE_UNITS),
     },
+    spending=SpendPolicy(
+        all={
+            Currency.USDT: {Period.DAY: Ceiling(100_000 * BASE_UNITS)},
+            Currency.TRX: {Period.DAY: Ceiling(300_000 * BASE_UNITS)},
+        }
+    ),
+    decisions=DECISIONS,
+    kyc_validity={level: timedelta(days=365) for level in (1, 2, 3)},
     fees=FeePolicy(
         fee_limit_sun=20 * BASE_UNITS,
         max_fee_limit_sun=60 * BASE_UNITS,
         payout_cap_sun=100 * BASE_UNITS,
         daily_ceiling_sun=5_000 * BASE_UNITS,
+        usual_sun={Currency.USDT: 14 * BASE_UNITS, Currency.TRX: BASE_UNITS // 3},
     ),
     attempts=AttemptPolicy(life_ms=60_000, max_beyond_cursor_ms=180_000),
     dispatch=DispatchPolicy(
@@ -112,6 +175,11 @@ class House:
     policies: Policies
     figures: RecordedFigures
 
+    @property
+    def wallet(self) -> str:
+        """The wallet that pays what was given to none."""
+        return self.ports.signers[0].address
+
     async def create(self, caller: Caller = SERVICE, **order: Any) -> Payout:
         """Accept a payout of 12.50 USDT unless told otherwise."""
         key = order.pop("idempotency_key", None)
@@ -133,6 +201,12 @@ class House:
         )
         assert found is not None
         return found
+
+    async def used(self, payout: Payout) -> int:
+        """Base units that the first limit window of a payout holds."""
+        window_id = payout.window_ids[0]
+        found = await self.store.used([window_id])
+        return found[window_id].amount if window_id in found else 0
 
     async def start(self) -> None:
         """Bind to the chain, put the cursor on the solid head and let dispatch open."""
@@ -177,7 +251,7 @@ class House:
         """How many successful transfers the chain shows from our wallet to its recipient."""
         return sum(
             entry.recipient == payout.order.recipient_address
-            for entry in self.net.ledger(owner=self.ports.signer.address)
+            for entry in self.net.ledger(owner=None)
         )
 
 
@@ -235,7 +309,9 @@ async def open_house(
     chain: Any = None,
     codec: Any = None,
     signer: Any = None,
+    signers: Sequence[Any] = (),
     replica: str = "replica-1",
+    new_id: Callable[[datetime], str] = payout_id,
 ) -> House:
     """A replica, not started: pass `net`, `store` and `clock` of another one to share them."""
     figures = RecordedFigures()
@@ -247,12 +323,12 @@ async def open_house(
         store=store,
         chain=chain,
         codec=codec or ProtobufCodec(),
-        signer=signer or LocalSigner(bytes.fromhex(DEVNET_KEYS[0])),
+        signers=signers or [signer or LocalSigner(bytes.fromhex(DEVNET_KEYS[0]))],
         wakeups=LocalWakeups(),
         observer=figures,
         revocations=MemoryRevocations(clock),
         replica=replica,
-        new_id=payout_id,
+        new_id=new_id,
         new_token=lambda: uuid.uuid4().hex,
     )
     services = await assemble(ports, policies)

@@ -100,14 +100,14 @@ async def taken_from_outside(
     to = recipient or DEVNET_WALLETS[2].address
     contract = house.net.token if currency is Currency.USDT else None
     draft = Draft(
-        transfer=Transfer(contract, house.ports.signer.address, to, amount),
+        transfer=Transfer(contract, house.wallet, to, amount),
         ref_block=solid.number.to_bytes(8, "big")[6:] + solid.id[8:16],
         expiration_ms=head.timestamp + 60_000,
         timestamp_ms=next(_stamps),
         fee_limit_sun=50 * BASE_UNITS if contract else 0,
     )
     raw = house.ports.codec.build(draft)
-    signature = await house.ports.signer.sign(hashlib.sha256(raw).digest())
+    signature = await house.ports.signers[0].sign(hashlib.sha256(raw).digest())
     tx = Transaction.parse(transaction_bytes(raw, [signature]))
     assert house.net.nodes[0].broadcast(tx, BROADCAST) == Verdict()
     house.mine(1)

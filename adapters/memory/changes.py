@@ -25,13 +25,13 @@ def changed(payout: Payout, change: Change, now: datetime) -> Payout:
     """The payout after a change whose guard holds."""
     assignments: dict[str, Any] = {
         "status": change.to_status,
-        "status_reason": change.why,
+        "status_reason": payout.status_reason if change.act else change.why,
         "updated_at": now,
         "version": payout.version + 1,
         "lease": payout.lease if change.record else None,
         **change.fields,
     }
-    if change.to_status is not change.guard.status:
+    if change.is_told:
         assignments["history"] = (*payout.history, _event(change, now))
         assignments["outbox"] = (*payout.outbox, len(payout.history))
     if change.to_status is PayoutStatus.COMPLETED:
@@ -56,4 +56,5 @@ def _event(change: Change, now: datetime) -> Event:
         why=change.why,
         txid=change.event_txid,
         request_id=change.request_id,
+        act=change.act,
     )

@@ -23,6 +23,8 @@ def fits(query: PayoutQuery, payout: Payout) -> bool:
         (query.session_id, order.session_id),
         (query.node_id, order.node_id),
         (query.reference, order.reference),
+        (query.route, payout.route),
+        (query.payout_type, order.payout_type),
     )
     return (
         in_scope(query.scope, payout)

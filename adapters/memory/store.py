@@ -4,18 +4,21 @@ It is the twin for tests and simulations: one thread, one process, deterministic
 the function that it is given. Nothing survives the process.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.changes import changed, guard_holds
+from adapters.memory.compliance import MemoryCompliance
+from adapters.memory.figures import MemoryFigures
 from adapters.memory.queries import fits, in_scope
 from adapters.memory.windows import LimitWindows
 from models.chain import Cursor, Hit
-from models.limits import Window
+from models.limits import Used
 from models.money import Currency
+from models.order import BatchWindow, PayoutType, RouteName
 from models.payout import (
     OPEN,
     TERMINAL,
@@ -24,7 +27,9 @@ from models.payout import (
     Payout,
     PayoutStatus,
     Reservation,
+    has_success,
 )
+from models.spending import SpendWindow
 from models.transaction import Attempt, AttemptState, BroadcastNote
 from ports.store import (
     Backlog,
@@ -42,15 +47,20 @@ from ports.store import (
     Unexplained,
 )
 
+_FIRST = datetime.min.replace(tzinfo=UTC)
+"""Where a payout without a rank stands."""
 
-class MemoryPayoutStore(MemoryAuditLog):
+
+class MemoryPayoutStore(MemoryAuditLog, MemoryCompliance, MemoryFigures):
     """ports.store.PayoutStore in dictionaries."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         """`now` is the store's clock, UTC."""
         self._now = now
         self._payouts: dict[str, Payout] = {}
-        super().__init__(self._payouts, now)
+        MemoryAuditLog.__init__(self, self._payouts, now)
+        MemoryCompliance.__init__(self, self._payouts, now)
+        MemoryFigures.__init__(self, self._payouts, now)
         self._ids_by_key: dict[tuple[str | None, str, str], str] = {}
         self._ids_by_txid: dict[str, str] = {}
         self._unsettled: dict[str, frozenset[str]] = {}
@@ -150,18 +160,23 @@ class MemoryPayoutStore(MemoryAuditLog):
         token: str,
         lease_seconds: float,
         currencies: Collection[Currency] = tuple(Currency),
+        wallets: Collection[str] | None = None,
+        without_routes: Collection[RouteName] = (),
     ) -> Claim:
         now = self._now()
         candidates = [
             payout
             for payout in self._judged_pending()
-            if payout.order.currency in currencies and _due(payout, now)
+            if _due(payout, now)
+            and payout.order.currency in currencies
+            and (wallets is None or payout.wallet is None or payout.wallet in wallets)
+            and payout.route not in without_routes
         ]
-        candidates.sort(key=lambda payout: (-payout.order.priority, payout.due_at))
+        candidates.sort(key=_rank)
         lease = Lease(owner, token, now + timedelta(seconds=lease_seconds))
         claimed = [replace(payout, lease=lease) for payout in candidates[:limit]]
         self._payouts.update({payout.payout_id: payout for payout in claimed})
-        return Claim(claimed, self._cursor if claimed else None)
+        return Claim(claimed, self._cursor, now) if claimed else Claim(())
 
     async def backlog(self) -> Backlog:
         now = self._now()
@@ -183,24 +198,21 @@ class MemoryPayoutStore(MemoryAuditLog):
             if payout.lease is not None and payout.lease.token == token
         ]
 
-    async def exposure(self, owner: str, token: str) -> Exposure:
-        live = [pair for pair in self._live() if pair[1].owner == owner]
-        building = [
-            payout
-            for payout in self._with(PayoutStatus.PENDING)
-            if payout.lease is not None
-            and payout.lease.token != token
-            and payout.lease.until > self._now()
-        ]
-        amounts = dict.fromkeys(Currency, 0)
-        for payout in [*building, *(payout for payout, _ in live)]:
-            amounts[payout.order.currency] += payout.order.amount
-        return Exposure(
-            trx_sun=amounts[Currency.TRX],
-            usdt=amounts[Currency.USDT],
-            cost_sun=sum(attempt.max_cost_sun for _, attempt in live),
-            building=len(building),
-        )
+    async def exposures(self, token: str) -> Mapping[str | None, Exposure]:
+        taken: dict[str | None, Exposure] = {}
+
+        def add(wallet: str | None, payout: Payout, **more: int) -> None:
+            asset = "trx_sun" if payout.order.currency is Currency.TRX else "usdt"
+            amount = {asset: payout.order.amount}
+            taken[wallet] = taken.get(wallet, Exposure()) + Exposure(**amount, **more)
+
+        for payout, attempt in self._live():
+            add(attempt.owner, payout, cost_sun=attempt.max_cost_sun)
+        for payout in self._with(PayoutStatus.PENDING):
+            lease = payout.lease
+            if lease is not None and lease.token != token and lease.until > self._now():
+                add(payout.wallet, payout, building=1)
+        return taken
 
     async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
         for note in notes:
@@ -315,17 +327,28 @@ class MemoryPayoutStore(MemoryAuditLog):
 
     # limits
 
-    async def reserve(self, window: Window, payout_id: str, amount: int) -> bool:
-        return self._windows.reserve(window, payout_id, amount, self._now())
+    async def reserve(
+        self, windows: Sequence[SpendWindow], payout_id: str, amount: int
+    ) -> Sequence[SpendWindow]:
+        now = self._now()
+        return [
+            window
+            for window in windows
+            if not self._windows.reserve(window, payout_id, amount, now)
+        ]
 
-    async def used(self, window_id: str) -> int:
-        return self._windows.used(window_id)
+    async def used(self, window_ids: Sequence[str]) -> Mapping[str, Used]:
+        return {window_id: self._windows.used(window_id) for window_id in window_ids}
 
-    async def release(self, window_id: str, payout_id: str) -> None:
-        self._windows.release(window_id, payout_id)
+    async def release(
+        self, window_ids: Sequence[str], payout_id: str, until: datetime | None = None
+    ) -> None:
+        for window_id in window_ids:
+            self._windows.release(window_id, payout_id, until)
 
-    async def settle_reservations(self, window_id: str, payout_ids: Sequence[str]) -> None:
-        self._windows.keep(window_id, payout_ids)
+    async def settle_reservations(self, ended: Mapping[str, Sequence[str]]) -> None:
+        for window_id, payout_ids in ended.items():
+            self._windows.keep(window_id, payout_ids)
 
     async def to_release(self, limit: int) -> Sequence[Payout]:
         held = (
@@ -341,7 +364,11 @@ class MemoryPayoutStore(MemoryAuditLog):
 
     async def orphans(self, older_than_seconds: float, limit: int) -> Sequence[tuple[str, str]]:
         entries = self._windows.entries_until(self._now() - timedelta(seconds=older_than_seconds))
-        return [*islice((entry for entry in entries if entry[1] not in self._payouts), limit)]
+        return [*islice((entry for entry in entries if not self._counts(*entry)), limit)]
+
+    def _counts(self, window_id: str, payout_id: str) -> bool:
+        payout = self._payouts.get(payout_id)
+        return payout is not None and window_id in payout.window_ids
 
     async def bury(self, payout_id: str) -> bool:
         if payout_id in self._payouts:
@@ -352,14 +379,43 @@ class MemoryPayoutStore(MemoryAuditLog):
     # time
 
     async def expire_due(self, limit: int) -> Sequence[Payout]:
-        now = self._now()
-        passed = [
-            (payout.order.expires_at, payout)
-            for payout in self._judged_pending()
-            if payout.order.expires_at is not None and payout.order.expires_at <= now
+        waiting = (
+            payout
+            for payout in self._with(*(OPEN - {PayoutStatus.PROCESSING}))
+            if payout.payout_id not in self._unsettled and not has_success(payout)
+        )
+        expired = self._passed(waiting, _ends_at, limit)
+        unapproved = [
+            payout
+            for payout in self._with(PayoutStatus.AWAITING_APPROVAL)
+            if (ends_at := _ends_at(payout)) is None or ends_at > self._now()
         ]
-        passed.sort(key=lambda pair: pair[0])
+        return [*expired, *self._passed(unapproved, _consent_until, limit)][:limit]
+
+    async def release_due(self, limit: int) -> Sequence[Payout]:
+        waiting = self._with(PayoutStatus.SCHEDULED)
+        return self._passed(waiting, lambda payout: payout.release_at, limit)
+
+    def _passed(
+        self,
+        payouts: Iterable[Payout],
+        time_of: Callable[[Payout], datetime | None],
+        limit: int,
+    ) -> Sequence[Payout]:
+        """Those whose time is not in the future, earliest first."""
+        timed = [(at, payout) for payout in payouts if (at := time_of(payout)) is not None]
+        passed = sorted(
+            (pair for pair in timed if pair[0] <= self._now()), key=lambda pair: pair[0]
+        )
         return [payout for _, payout in passed[:limit]]
+
+    async def full_batches(self, size: int) -> Sequence[Payout]:
+        gathered: dict[BatchWindow, list[Payout]] = {}
+        for payout in sorted(self._with(PayoutStatus.SCHEDULED), key=lambda each: each.payout_id):
+            if payout.order.payout_type is PayoutType.BATCH:
+                gathered.setdefault(payout.order.batch_window, []).append(payout)
+        full = (batch[:size] for batch in gathered.values() if len(batch) >= size)
+        return [payout for batch in full for payout in batch]
 
     async def ended(
         self, since: datetime, until: datetime, after: Payout | None, limit: int
@@ -410,6 +466,10 @@ class MemoryPayoutStore(MemoryAuditLog):
                 yield payout, payout.live_attempt
 
 
+def _rank(payout: Payout) -> tuple[datetime, datetime]:
+    return payout.rank_at or _FIRST, payout.due_at
+
+
 def _due(payout: Payout, now: datetime) -> bool:
     expires_at = payout.order.expires_at
     return (
@@ -417,6 +477,14 @@ def _due(payout: Payout, now: datetime) -> bool:
         and (payout.lease is None or payout.lease.until <= now)
         and (expires_at is None or expires_at > now)
     )
+
+
+def _ends_at(payout: Payout) -> datetime | None:
+    return payout.order.expires_at
+
+
+def _consent_until(payout: Payout) -> datetime | None:
+    return None if payout.approval is None else payout.approval.expires_at
 
 
 def _ending(payout: Payout) -> tuple[datetime, str]:

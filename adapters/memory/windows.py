@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from models.limits import Window
+from models.limits import Used
+from models.spending import SpendWindow
 
 
 @dataclass(slots=True)
@@ -15,7 +16,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Held:
-    used: int = 0
+    used: Used = field(default_factory=Used)
     entries: dict[str, _Entry] = field(default_factory=dict)
 
 
@@ -25,23 +26,28 @@ class LimitWindows:
     def __init__(self) -> None:
         self._windows: dict[str, _Held] = {}
 
-    def reserve(self, window: Window, payout_id: str, amount: int, now: datetime) -> bool:
-        """Add an entry unless it is there; whether it is there now."""
+    def reserve(self, window: SpendWindow, payout_id: str, amount: int, now: datetime) -> bool:
+        """Add an entry, or renew the one that is there; whether one is there now."""
         held = self._windows.setdefault(window.window_id, _Held())
-        if payout_id not in held.entries and held.used + amount <= window.maximum:
-            held.used += amount
+        if payout_id not in held.entries and window.takes(held.used, amount):
+            held.used = Used(held.used.amount + amount, held.used.count + 1)
             held.entries[payout_id] = _Entry(amount, now)
+        if payout_id in held.entries:
+            held.entries[payout_id].at = now
         return payout_id in held.entries
 
-    def used(self, window_id: str) -> int:
-        """Base units that a window holds."""
+    def used(self, window_id: str) -> Used:
+        """What a window holds."""
         return self._windows.get(window_id, _Held()).used
 
-    def release(self, window_id: str, payout_id: str) -> None:
-        """Take an entry and its amount out."""
+    def release(self, window_id: str, payout_id: str, until: datetime | None) -> None:
+        """Take an entry and its amount out, unless it is younger than `until`."""
         held = self._windows.get(window_id, _Held())
+        if until is not None and payout_id in held.entries and held.entries[payout_id].at > until:
+            return
         entry = held.entries.pop(payout_id, None)
-        held.used -= entry.amount if entry else 0
+        if entry is not None:
+            held.used = Used(held.used.amount - entry.amount, held.used.count - 1)
 
     def keep(self, window_id: str, payout_ids: Sequence[str]) -> None:
         """Forget entries but keep what they count for."""

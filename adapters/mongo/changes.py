@@ -39,12 +39,13 @@ def _assignments(change: Change) -> dict[str, Any]:
     """The fields that a change sets, each by an expression over the document as it is."""
     assignments: dict[str, Any] = {
         "status": literal(change.to_status),
-        "status_reason": literal(change.why),
         "updated_at": NOW,
         "version": {"$add": ["$version", 1]},
         **{name: literal(value) for name, value in change.fields.items()},
     }
-    if change.to_status is not change.guard.status:
+    if change.act is None:
+        assignments["status_reason"] = literal(change.why)
+    if change.is_told:
         assignments["history"] = pushed("$history", _event(change))
         assignments["outbox"] = pushed("$outbox", {"$size": items("$history")})
     if change.to_status is PayoutStatus.COMPLETED:
@@ -68,6 +69,7 @@ def _event(change: Change) -> Expression:
         "why": literal(change.why),
         "txid": literal(change.event_txid),
         "request_id": literal(change.request_id),
+        "act": literal(change.act),
     }
 
 

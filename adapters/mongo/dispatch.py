@@ -1,6 +1,7 @@
 """Leasing due payouts, and what live attempts may still take."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 
 from pymongo import UpdateOne
 
@@ -22,6 +23,7 @@ from adapters.mongo.expressions import (
 from adapters.mongo.part import StorePart
 from adapters.mongo.unexplained import OPEN_UNEXPLAINED
 from models.money import Currency
+from models.order import RouteName
 from models.payout import Payout, PayoutStatus
 from models.transaction import BroadcastNote
 from ports.store import Backlog, Claim, Exposure, Gate, Leased, Standing
@@ -67,9 +69,16 @@ class Dispatch(StorePart):
         token: str,
         lease_seconds: float,
         currencies: Collection[Currency] = tuple(Currency),
+        wallets: Collection[str] | None = None,
+        without_routes: Collection[RouteName] = (),
     ) -> Claim:
-        wanted = {**_CLAIMABLE, "order.currency": {"$in": [each.value for each in currencies]}}
-        urgency = [("order.priority", -1), ("due_at", 1)]
+        wanted = {
+            **_CLAIMABLE,
+            "order.currency": {"$in": [each.value for each in currencies]},
+            **({} if wallets is None else {"wallet": {"$in": [*sorted(wallets), None]}}),
+            "route": {"$nin": [each.value for each in without_routes]},
+        }
+        urgency = [("rank_at", 1), ("due_at", 1)]
         candidates = [
             candidate["_id"]
             async for candidate in self._payouts.find(
@@ -77,7 +86,7 @@ class Dispatch(StorePart):
             )
         ]
         if not candidates:
-            return Claim((), None)
+            return Claim(())
         lease = {
             "owner": literal(owner),
             "token": literal(token),
@@ -86,9 +95,9 @@ class Dispatch(StorePart):
         await self._payouts.update_many(
             {"_id": {"$in": candidates}, **_CLAIMABLE}, [{"$set": {"lease": lease}}]
         )
-        return await self._leased(candidates, token)
+        return await self._leased(candidates, token, lease_seconds)
 
-    async def _leased(self, candidates: Sequence[str], token: str) -> Claim:
+    async def _leased(self, candidates: Sequence[str], token: str, lease_seconds: float) -> Claim:
         """Which candidates carry the token, and the cursor, in one command."""
         wanted = {
             "_id": {"$in": [*candidates, CURSOR_ID]},
@@ -98,10 +107,12 @@ class Dispatch(StorePart):
         documents = await self._payouts.find(wanted, limit=limit, batch_size=limit).to_list(limit)
         found = {document["_id"]: document for document in documents}
         cursor = found.pop(CURSOR_ID, None)
-        return Claim(
-            payouts=[payout_of(found[each]) for each in candidates if each in found],
-            cursor=cursor_of(cursor) if cursor else None,
-        )
+        payouts = [payout_of(found[each]) for each in candidates if each in found]
+        lease = payouts[0].lease if payouts else None
+        if lease is None:
+            return Claim(())
+        leased_at = lease.until - timedelta(seconds=lease_seconds)
+        return Claim(payouts, cursor_of(cursor) if cursor else None, leased_at)
 
     @confirmed
     async def backlog(self) -> Backlog:
@@ -127,20 +138,18 @@ class Dispatch(StorePart):
         return [payout_of(document) async for document in found]
 
     @confirmed
-    async def exposure(self, owner: str, token: str) -> Exposure:
-        live: Document = {"status": PayoutStatus.PROCESSING, "live_attempt.owner": owner}
+    async def exposures(self, token: str) -> Mapping[str | None, Exposure]:
         building: Document = {
             "status": PayoutStatus.PENDING,
             "lease.token": {**TEXT, "$ne": token},
             "$expr": is_ahead("$lease.until"),
         }
         stages = [
-            {"$match": {"$or": [live, building]}},
+            {"$match": {"$or": [{"status": PayoutStatus.PROCESSING}, building]}},
             {"$group": _EXPOSURE},
-            {"$project": {"_id": 0}},
         ]
-        totals = await self._payouts.aggregate(stages).to_list(1)
-        return Exposure(**totals[0]) if totals else Exposure(0, 0, 0, 0)
+        totals = self._payouts.aggregate(stages)
+        return {total.pop("_id"): Exposure(**total) async for total in totals}
 
     @confirmed
     async def note_broadcasts(self, notes: Sequence[BroadcastNote]) -> None:
@@ -161,7 +170,7 @@ _LEASED: Document = {
 }
 
 _EXPOSURE: Document = {
-    "_id": None,
+    "_id": {"$ifNull": ["$live_attempt.owner", "$wallet"]},
     "trx_sun": _sum_of(Currency.TRX),
     "usdt": _sum_of(Currency.USDT),
     "cost_sun": {"$sum": {"$ifNull": ["$live_attempt.max_cost_sun", 0]}},

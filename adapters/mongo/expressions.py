@@ -1,5 +1,6 @@
 """Aggregation expressions that several queries share. "Now" is the server's clock."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.mongo.documents import encode
@@ -41,8 +42,8 @@ def is_ahead(path: str) -> Expression:
     return {"$gt": [_or_null(path), NOW]}
 
 
-def items(path: str) -> Expression:
-    """The array at `path`; an empty one where there is none."""
+def items(path: str | Expression) -> Expression:
+    """The array at a path, or that an expression gives; an empty one where there is none."""
     return {"$ifNull": [path, []]}
 
 
@@ -54,6 +55,13 @@ def pushed(path: str, *values: Expression) -> Expression:
 def without(path: str, condition: Expression) -> Expression:
     """The array at `path` without the items, `$$item`, for which the condition holds."""
     return {"$filter": {"input": items(path), "as": "item", "cond": {"$not": [condition]}}}
+
+
+def united(collection: str, pipelines: Sequence[Sequence[Expression]]) -> list[Expression]:
+    """One pipeline over a collection that gives what each of these (one at least) gives."""
+    first, *others = pipelines
+    unions = [{"$unionWith": {"coll": collection, "pipeline": [*each]}} for each in others]
+    return [*first, *unions]
 
 
 def _or_null(path: str) -> Expression:

@@ -62,9 +62,14 @@ PAYOUT_INDEXES: Sequence[Index] = (
         only={"idempotency_key": TEXT},
     ),
     Index(
-        "pending_by_currency",
-        [("order.currency", ASCENDING), ("order.priority", DESCENDING), ("due_at", ASCENDING)],
-        "claim: candidates of some currencies by (priority, due time)",
+        "pending_by_rank",
+        [
+            ("order.currency", ASCENDING),
+            ("wallet", ASCENDING),
+            ("rank_at", ASCENDING),
+            ("due_at", ASCENDING),
+        ],
+        "claim: candidates of some currencies and wallets by rank",
         only={"status": PayoutStatus.PENDING.value},
     ),
     Index(
@@ -92,10 +97,28 @@ PAYOUT_INDEXES: Sequence[Index] = (
         only={"reservation": Reservation.HELD.value},
     ),
     Index(
-        "pending_by_expiry",
-        [("order.expires_at", ASCENDING)],
+        "open_by_expiry",
+        [("order.expires_at", ASCENDING), ("status", ASCENDING)],
         "expire_due",
-        only={"status": PayoutStatus.PENDING.value},
+        only={"order.expires_at": {"$type": "date"}},
+    ),
+    Index(
+        "awaiting_by_timeout",
+        [("approval.expires_at", ASCENDING)],
+        "expire_due: those that nobody approved in time",
+        only={"status": PayoutStatus.AWAITING_APPROVAL.value},
+    ),
+    Index(
+        "scheduled_by_release",
+        [("release_at", ASCENDING)],
+        "release_due",
+        only={"status": PayoutStatus.SCHEDULED.value},
+    ),
+    Index(
+        "batched_by_window",
+        [("order.payout_type", ASCENDING), ("order.batch_window", ASCENDING), ("_id", ASCENDING)],
+        "full_batches",
+        only={"status": PayoutStatus.SCHEDULED.value},
     ),
     Index(
         "ended_by_time",
@@ -122,6 +145,24 @@ PAYOUT_INDEXES: Sequence[Index] = (
     _newest_first("by_session", "order.session_id", "list by session"),
     _newest_first("by_reference", "order.reference", "list by reference"),
     Index("by_created", [("created_at", DESCENDING)], "list by time of creation"),
+    Index(
+        "recipient_by_time",
+        [("order.recipient_address", ASCENDING), ("created_at", DESCENDING)],
+        "velocity: newest payouts to a recipient",
+        only={"order.recipient_address": TEXT},
+    ),
+    Index(
+        "owner_by_time",
+        [("client", ASCENDING), ("tenant", ASCENDING), ("created_at", DESCENDING)],
+        "velocity: newest payouts of a client",
+        only={"client": TEXT},
+    ),
+    Index(
+        "route_by_status",
+        [("route", ASCENDING), ("status", ASCENDING), ("updated_at", DESCENDING)],
+        "route_figures: what is open, what ended lately, what was completed last",
+        only={"route": TEXT},
+    ),
 )
 
 
@@ -145,7 +186,12 @@ INDEXES: Mapping[str, Sequence[Index]] = {
     "audit_archive": AUDIT_INDEXES,
 }
 
-RETIRED: Sequence[str] = ("client_key_unique", "pending_by_urgency")
+RETIRED: Sequence[str] = (
+    "client_key_unique",
+    "pending_by_urgency",
+    "pending_by_currency",
+    "pending_by_expiry",
+)
 """Indexes of earlier versions that would refuse what is right now, or that serve nothing."""
 
 

@@ -25,5 +25,7 @@ class StorePart:
         self._log = database["audit_log"]
         self._archive = database["audit_archive"]
         self._revocations = database["revocations"]
+        self._lists = database["lists"]
+        self._kyc = database["kyc"]
         options: Any = database.client.options  # the driver's annotation is wrong
         self.timeout_seconds: float | None = options.timeout

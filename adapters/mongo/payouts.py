@@ -9,7 +9,6 @@ from adapters.mongo.changes import update_of
 from adapters.mongo.client import Document
 from adapters.mongo.documents import Kind, payout_document, payout_of
 from adapters.mongo.errors import confirmed
-from adapters.mongo.expressions import NOT_TEXT, has_passed
 from adapters.mongo.part import StorePart
 from adapters.mongo.queries import query_filter, scope_filter
 from models.money import Currency
@@ -81,18 +80,6 @@ class Payouts(StorePart):
             return 0
         updates = [update_of(change) for change in changes]
         return (await self._payouts.bulk_write(updates, ordered=False)).matched_count
-
-    @confirmed
-    async def expire_due(self, limit: int) -> Sequence[Payout]:
-        wanted = {
-            "status": PayoutStatus.PENDING,
-            "live_attempt": None,
-            "unsettled": NOT_TEXT,
-            "order.expires_at": {"$type": "date"},
-            "$expr": has_passed("$order.expires_at"),
-        }
-        found = self._payouts.find(wanted, sort=[("order.expires_at", 1)], limit=limit)
-        return [payout_of(document) async for document in found]
 
     @confirmed
     async def ended(

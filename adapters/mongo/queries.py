@@ -17,6 +17,8 @@ def query_filter(query: PayoutQuery) -> Document:
         "order.session_id": query.session_id,
         "order.node_id": query.node_id,
         "order.reference": query.reference,
+        "route": query.route,
+        "order.payout_type": query.payout_type,
     }
     compared: dict[str, dict[str, Any]] = {
         "created_at": {"$gte": query.created_from, "$lt": query.created_to},

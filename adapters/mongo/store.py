@@ -6,14 +6,17 @@ import pymongo
 
 from adapters.mongo.audit import Audit
 from adapters.mongo.client import Document
+from adapters.mongo.compliance import Compliance
 from adapters.mongo.dispatch import Dispatch
 from adapters.mongo.errors import confirmed, store_errors
 from adapters.mongo.expressions import NOW
+from adapters.mongo.figures import Figures
 from adapters.mongo.indexes import ensure_indexes
 from adapters.mongo.limits import Limits
 from adapters.mongo.marks import Marks
 from adapters.mongo.payouts import Payouts
 from adapters.mongo.settlement import Settlement
+from adapters.mongo.times import Times
 from adapters.mongo.unexplained import UnexplainedTransfers
 from ports.store import StoreError, UnfitStoreError
 
@@ -29,6 +32,9 @@ class MongoPayoutStore(
     UnexplainedTransfers,
     Limits,
     Marks,
+    Times,
+    Compliance,
+    Figures,
     Audit,
 ):
     """ports.store.PayoutStore over a database of `adapters.mongo.client.majority_database`."""

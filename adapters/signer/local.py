@@ -1,5 +1,6 @@
 """A signer that holds the private key in this process."""
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -33,6 +34,27 @@ class LocalSigner:
         return self._key.sign_recoverable(digest, hasher=None)
 
 
+def load_signers(
+    private_key: str | None,
+    keys_dir: Path,
+    secret: str,
+    expected_address: str | None,
+    others: Iterable[str] = (),
+    refused_addresses: AbstractSet[str] = frozenset(),
+) -> tuple[LocalSigner, ...]:
+    """The default wallet's signer (see `load_signer`), and one for each other wallet, whose key is
+    `<address>.json` in `keys_dir`. Raises SignerError."""
+    default = load_signer(private_key, keys_dir, secret, expected_address, refused_addresses)
+    return (
+        default,
+        *(
+            load_signer(None, keys_dir, secret, address, refused_addresses)
+            for address in dict.fromkeys(others)
+            if address != default.address
+        ),
+    )
+
+
 def load_signer(
     private_key: str | None,
     keys_dir: Path,
@@ -51,7 +73,8 @@ def load_signer(
     )
     if expected_address and signer.address != expected_address:
         raise SignerError(
-            f"the private key is that of {signer.address}, but TRON_ADDRESS is {expected_address}"
+            f"the private key is that of {signer.address}, not of {expected_address} "
+            "(TRON_ADDRESS, or a route's wallet)"
         )
     if signer.address in refused_addresses:
         raise SignerError(f"the private key of {signer.address} is public: use a key of your own")

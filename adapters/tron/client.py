@@ -83,6 +83,7 @@ class TronChain:
         self._waits: dict[Endpoint, tuple[int | None, float]] = {}
         self._rates: Cache[FeeRates] = Cache(settings.cache_seconds)
         self._simulations: Cache[Simulation] = Cache(settings.cache_seconds)
+        self._blacklisted: Cache[bool] = Cache(settings.cache_seconds)
         self._activated: set[str] = set()
 
     async def genesis_id(self) -> str:
@@ -216,6 +217,15 @@ class TronChain:
             transfer.recipient,
             lambda: self._first(lambda e: queries.simulate(e, transfer)),
             keep=lambda simulation: not simulation.reverted,
+        )
+
+    async def is_blacklisted(self, address: str) -> bool:
+        """Whether the token's blacklist has an address; either answer is kept for a while."""
+        contract = self._settings.usdt_contract
+        if contract is None:
+            return False
+        return await self._blacklisted.get(
+            address, lambda: self._first(lambda e: queries.is_blacklisted(e, contract, address))
         )
 
     def newest_seen(self) -> int:

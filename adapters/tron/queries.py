@@ -14,7 +14,8 @@ from adapters.tron.protocol import address_to_hex
 from models.chain import BlockRef, FeeRates, Hit, Simulation, SolidBlock, Transfer
 
 BALANCE_OF = "70a08231"
-"""First four bytes of Keccak-256("balanceOf(address)")."""
+IS_BLACKLISTED = "e47d6060"
+"""First four bytes of the Keccak-256 of balanceOf(address) and isBlackListed(address)."""
 
 RATE_KEYS = {
     "getEnergyFee": "energy",
@@ -110,20 +111,34 @@ async def _constant(
 
 
 async def token_balance(endpoint: Endpoint, contract: str, owner: str) -> int:
-    padded = address_to_hex(owner)[2:].rjust(64, "0")
+    """Base units of the token that an account holds in the solid view."""
+    return await _token_view(endpoint, contract, BALANCE_OF, owner)
+
+
+async def is_blacklisted(endpoint: Endpoint, contract: str, address: str) -> bool:
+    """Whether the token's own blacklist has an address, in the solid view.
+
+    `isBlackListed(address)` of Tether's contract (BlackList.sol); a token without such a list
+    answers nothing that can be read.
+    """
+    return await _token_view(endpoint, contract, IS_BLACKLISTED, address) != 0
+
+
+async def _token_view(endpoint: Endpoint, contract: str, selector: str, address: str) -> int:
+    padded = address_to_hex(address)[2:].rjust(64, "0")
     answer = await _constant(
         endpoint,
         "/walletsolidity/triggerconstantcontract",
-        owner,
+        address,
         contract,
-        BALANCE_OF + padded,
+        selector + padded,
     )
     try:
         if answer["result"].get("result") is not True:
-            raise BadAnswerError("the token balance cannot be read")
+            raise BadAnswerError("the token cannot be asked")
         return int(answer["constant_result"][0], 16)
     except UNREADABLE as error:
-        raise BadAnswerError("the token balance is no number") from error
+        raise BadAnswerError("the token's answer is no number") from error
 
 
 async def simulate(endpoint: Endpoint, transfer: Transfer) -> Simulation:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from models.approval import Approval, Consent
 from models.errors import Reason
-from models.payout import Change, Guard, Payout, PayoutStatus, Reservation
+from models.order import RouteName
+from models.payout import Change, Event, Guard, Payout, PayoutStatus, Reservation, told, untouched
 from models.transaction import AttemptState, BroadcastNote
 from ports.store import PayoutQuery, PayoutStore, StoreError
 from tests.contract.steps import inserted, moved, processing, put, recording, stored
-from tests.factories import a_cursor, a_hit, a_payout, an_attempt
+from tests.factories import LONG_AGO, a_cursor, a_hit, a_payout, an_attempt
 
 WHY = Reason("P200", "$$NOW is {$literal: 1}")
 PENDING, PROCESSING = PayoutStatus.PENDING, PayoutStatus.PROCESSING
@@ -275,3 +277,50 @@ async def test_no_notes_is_nothing(store: PayoutStore) -> None:
     await store.note_broadcasts([BroadcastNote(payout.payout_id, "0" * 64, "SUCCESS")])
     found: Payout = await stored(store, payout)
     assert found == payout
+
+
+async def test_an_act_is_told_where_the_status_stays(store: PayoutStore) -> None:
+    """In the history and the outbox, with what it set; why the payout waits stays said."""
+    waits = Reason("P602", "needs 2 more approvals")
+    payout = await inserted(store, status=PayoutStatus.AWAITING_APPROVAL, status_reason=waits)
+    given = Approval("two", 2, ("ADMIN",), 60, LONG_AGO, (Consent("ada", "ADMIN", LONG_AGO, "$"),))
+    change = told(
+        payout,
+        "$approved",
+        by="ADMIN:$ada",
+        request_id="$req",
+        why=Reason(None, "$fine"),
+        fields={"approval": given, "wallet": "$w", "route": RouteName.KYC},
+    )
+    before = await store.now()
+    await put(store, change)
+    after = await stored(store, payout)
+    assert (after.status, after.status_reason) == (payout.status, waits)
+    assert (after.approval, after.wallet, after.route) == (given, "$w", RouteName.KYC)
+    assert after.version == payout.version + 1
+    (event,) = after.history
+    assert event.at >= before
+    assert replace(event, at=LONG_AGO) == Event(
+        LONG_AGO,
+        "ADMIN:$ada",
+        PayoutStatus.AWAITING_APPROVAL,
+        PayoutStatus.AWAITING_APPROVAL,
+        Reason(None, "$fine"),
+        request_id="$req",
+        act="$approved",
+    )
+    assert after.outbox == (0,)
+    assert await store.apply([change]) == 0
+
+
+async def test_what_is_left_untouched_only_grows_older(store: PayoutStore) -> None:
+    payout, attempt = await processing(store)
+    before = await stored(store, payout)
+    await put(store, untouched(before))
+    after = await stored(store, payout)
+    assert replace(after, version=0, updated_at=LONG_AGO) == replace(
+        before, version=0, updated_at=LONG_AGO, lease=None
+    )
+    assert after.version == before.version + 1
+    assert await store.apply([untouched(before)]) == 0
+    assert after.live_attempt == attempt

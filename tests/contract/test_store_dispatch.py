@@ -1,10 +1,8 @@
-"""Claims, leases, exposure."""
+"""Leases, backlog, exposure; what is claimed, and in which order, is in test_store_claims.py."""
 
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-
-import pytest
 
 from models.money import Currency
 from models.payout import PayoutStatus
@@ -22,7 +20,7 @@ async def claimed_ids(store: PayoutStore, limit: int = 10, seconds: float = 60) 
 async def test_nothing_due_claims_nothing(store: PayoutStore) -> None:
     await store.move_cursor(None, a_cursor(), [])
     claim = await store.claim(10, "owner", "token", 60)
-    assert (list(claim.payouts), claim.cursor) == ([], None)
+    assert (list(claim.payouts), claim.cursor, claim.at) == ([], None, None)
 
 
 async def test_a_claim_leases_and_brings_the_cursor(store: PayoutStore) -> None:
@@ -37,6 +35,7 @@ async def test_a_claim_leases_and_brings_the_cursor(store: PayoutStore) -> None:
     assert leased.lease is not None
     assert (leased.lease.owner, leased.lease.token) == ("$owner", "$token")
     assert 60 <= (leased.lease.until - before).total_seconds() < 70
+    assert claim.at == leased.lease.until - timedelta(seconds=60)
     assert (leased.version, leased.history) == (0, ())
 
 
@@ -44,17 +43,6 @@ async def test_before_the_first_start_there_is_no_cursor(store: PayoutStore) -> 
     await inserted(store)
     claim = await store.claim(10, "owner", "token", 60)
     assert (len(claim.payouts), claim.cursor) == (1, None)
-
-
-async def test_priority_goes_before_due_time(store: PayoutStore) -> None:
-    late, early = LONG_AGO + timedelta(hours=1), LONG_AGO
-    wanted = [
-        (await inserted(store, due_at=due_at, order=an_order(priority=priority))).payout_id
-        for priority, due_at in [(1, late), (1, early), (10, late), (10, early), (5, early)]
-    ]
-    order = [wanted[place] for place in (3, 2, 4, 1, 0)]
-    assert await claimed_ids(store, limit=2) == order[:2]
-    assert await claimed_ids(store) == order[2:]
 
 
 async def test_what_cannot_be_claimed(store: PayoutStore) -> None:
@@ -67,27 +55,6 @@ async def test_what_cannot_be_claimed(store: PayoutStore) -> None:
     await processing(store)
     fine = await inserted(store, order=an_order(expires_at=now + hour))
     assert await claimed_ids(store) == [fine.payout_id]
-
-
-async def test_only_the_currencies_that_are_asked_for_are_claimed(store: PayoutStore) -> None:
-    priorities = {3: Currency.USDT, 2: Currency.TRX, 1: Currency.USDT}
-    payouts = {
-        priority: await inserted(store, order=an_order(priority=priority, currency=currency))
-        for priority, currency in priorities.items()
-    }
-
-    async def claimed(*currencies: Currency, limit: int = 10) -> list[int]:
-        claim = await store.claim(limit, "owner", f"token {currencies}", 0, currencies)
-        return [payout.order.priority for payout in claim.payouts]
-
-    assert await claimed() == []
-    assert await claimed(Currency.TRX) == [2]
-    assert await claimed(Currency.USDT) == [3, 1]
-    assert await claimed(Currency.TRX, Currency.USDT) == [3, 2, 1]
-    assert await claimed(Currency.TRX, Currency.USDT, limit=2) == [3, 2]
-    await store.claim(10, "owner", "trx", 60, {Currency.TRX})
-    leases = {priority: (await stored(store, each)).lease for priority, each in payouts.items()}
-    assert {priority for priority, lease in leases.items() if lease and lease.token == "trx"} == {2}
 
 
 async def test_the_backlog_of_an_empty_store(store: PayoutStore) -> None:
@@ -159,51 +126,44 @@ async def test_recorded_shows_what_a_lease_made_live(store: PayoutStore) -> None
 
 async def test_no_exposure(store: PayoutStore) -> None:
     await inserted(store)
-    assert await store.exposure(OWNER, "token") == Exposure(0, 0, 0, 0)
+    assert await store.exposures("token") == {}
 
 
-async def test_exposure_sums_live_attempts_of_one_wallet(store: PayoutStore) -> None:
+async def test_exposures_sum_live_attempts_by_wallet(store: PayoutStore) -> None:
+    """By the wallet that signed the attempt, which may be another than the payout's now."""
     trx = an_order(currency=Currency.TRX, amount=2**40)
     await processing(store, a_payout(order=trx), max_cost_sun=5)
-    await processing(store, a_payout(order=an_order(amount=7)), max_cost_sun=11)
-    await processing(store, owner="another wallet")
+    await processing(store, a_payout(order=an_order(amount=7), wallet="$new"), max_cost_sun=11)
+    await processing(store, a_payout(order=an_order(amount=2)), owner="$other", max_cost_sun=3)
     done, attempt = await processing(store)
     await moved(store, done, PayoutStatus.COMPLETED, close=attempt, close_as=AttemptState.SETTLED)
-    assert await store.exposure(OWNER, "token") == Exposure(2**40, 7, 16, 0)
+    assert await store.exposures("token") == {
+        OWNER: Exposure(2**40, 7, 16, 0),
+        "$other": Exposure(0, 2, 3, 0),
+    }
 
 
-async def test_exposure_counts_what_others_are_building(store: PayoutStore) -> None:
+async def test_exposures_count_what_others_are_building(store: PayoutStore) -> None:
     await inserted(store, order=an_order(amount=3))
     await store.claim(1, "other", "theirs", 60)
-    await inserted(store, order=an_order(amount=5, currency=Currency.TRX))
+    await inserted(store, order=an_order(amount=5, currency=Currency.TRX), wallet="$w")
     await store.claim(1, "owner", "ours", 60)
-    await inserted(store)
+    await inserted(store, wallet="$w")
     await store.claim(1, "gone", "ended", 0)
-    assert await store.exposure(OWNER, "ours") == Exposure(0, 3, 0, 1)
-    assert await store.exposure(OWNER, "theirs") == Exposure(5, 0, 0, 1)
+    assert await store.exposures("ours") == {None: Exposure(0, 3, 0, 1)}
+    assert await store.exposures("theirs") == {"$w": Exposure(5, 0, 0, 1)}
+    assert await store.exposures("another") == {
+        None: Exposure(0, 3, 0, 1),
+        "$w": Exposure(5, 0, 0, 1),
+    }
 
 
-@pytest.mark.parametrize("seconds", [3600.0, -1.0])
-async def test_only_what_has_expired_is_to_expire(store: PayoutStore, seconds: float) -> None:
-    expires_at = await store.now() + timedelta(seconds=seconds)
-    payout = await inserted(store, order=an_order(expires_at=expires_at))
-    await inserted(store)
-    await inserted(store, status=PayoutStatus.CANCELLED, order=an_order(expires_at=LONG_AGO))
-    expected = [payout] if seconds < 0 else []
-    assert await store.expire_due(10) == expected
-
-
-async def test_a_live_attempt_does_not_expire(store: PayoutStore) -> None:
-    await processing(store, a_payout(order=an_order(expires_at=LONG_AGO)))
-    assert not await store.expire_due(10)
-
-
-async def test_the_longest_expired_come_first(store: PayoutStore) -> None:
-    payouts = [
-        await inserted(store, order=an_order(expires_at=LONG_AGO + timedelta(hours=hours)))
-        for hours in (2, 1, 3)
-    ]
-    assert await store.expire_due(2) == [payouts[1], payouts[0]]
+async def test_what_one_wallet_has_in_flight_and_in_building_adds_up(store: PayoutStore) -> None:
+    await processing(store, a_payout(order=an_order(amount=7)), owner="$w", max_cost_sun=1)
+    for amount in (10, 20):
+        await inserted(store, order=an_order(amount=amount), wallet="$w")
+    await store.claim(2, "other", "theirs", 60)
+    assert await store.exposures("ours") == {"$w": Exposure(0, 37, 1, 2)}
 
 
 async def test_a_payout_with_a_hit_that_nobody_judged_is_not_claimed(store: PayoutStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 from models.chain import BlockRef, FeeDay, Hit, Transfer
 from models.errors import Reason
 from models.money import Currency
+from models.order import PayoutType, RouteName
 from models.payout import Event, Lease, Payout, PayoutStatus, Reservation
 from models.transaction import AttemptState
 from ports.store import KeyTakenError, PayoutGoneError, PayoutQuery, PayoutStore, Scope
@@ -156,6 +157,8 @@ FILTERS: list[dict[str, Any]] = [
     {"session_id": "session"},
     {"node_id": "node"},
     {"reference": "$ref"},
+    {"route": RouteName.KYC},
+    {"payout_type": PayoutType.BATCH},
     {"created_from": LONG_AGO + timedelta(days=1)},
     {"scope": Scope(client="client-2")},
     {"scope": Scope(node_id="node")},
@@ -170,8 +173,10 @@ async def test_each_filter_of_a_list(store: PayoutStore, filters: dict[str, Any]
         client="client-2",
         status=PayoutStatus.CANCELLED,
         created_at=LONG_AGO + timedelta(days=1),
+        route=RouteName.KYC,
         order=an_order(
             currency=Currency.TRX,
+            payout_type=PayoutType.BATCH,
             recipient_address="$recipient",
             session_id="session",
             node_id="node",

@@ -10,13 +10,25 @@ from hypothesis import strategies as st
 
 from adapters.memory.store import MemoryPayoutStore
 from adapters.mongo.store import MongoPayoutStore
+from models.approval import Approval
 from models.errors import Reason
+from models.findings import Effect, Finding, Hold
+from models.order import RouteName
 from models.payout import Change, Guard, Lease, Payout, PayoutStatus
 from models.transaction import AttemptState
 from tests.contract.conftest import TickingClock
 from tests.factories import LONG_AGO, a_hit, a_payout, an_attempt
 
 TOKENS = ["token", "$token"]
+FIELDS = {
+    "counted_deaths": 2,
+    "min_fee_limit_sun": 2**40,
+    "route": RouteName.KYC,
+    "window_ids": ("$day",),
+    "findings": (Finding("$rule", Effect.HOLD, "$text", "P600"),),
+    "hold": Hold(("$rule",), "$text", "P600", ("ADMIN",)),
+    "approval": Approval("$two", 2, ("ADMIN",), 60, LONG_AGO, ()),
+}
 SOON = LONG_AGO + timedelta(days=365)
 
 
@@ -51,7 +63,8 @@ def payouts_and_changes(draw: st.DrawFn) -> tuple[Payout, Change]:
         to_status=draw(st.sampled_from(PayoutStatus)),
         by=draw(st.sampled_from(["by", "$$NOW"])),
         why=draw(st.sampled_from([None, Reason("P200", "$status")])),
-        fields=draw(st.sampled_from([{}, {"counted_deaths": 2, "min_fee_limit_sun": 2**40}])),
+        act=draw(st.sampled_from([None, "$approved"])),
+        fields=draw(st.sampled_from([{}, FIELDS])),
         record=draw(maybe_attempt),
         close_as=draw(st.sampled_from([None, AttemptState.DEAD])) if live else None,
         hit=draw(st.sampled_from([None, a_hit(attempts[0])])),

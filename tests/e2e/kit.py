@@ -71,7 +71,7 @@ USER_EXISTS = 51003
 Changes = Mapping[str, Mapping[str, Any]]
 """File of `config/` → dotted key → value."""
 
-QUICK: Changes = {
+PACE: Changes = {
     "payout-router-config.yaml": {
         "dispatch.group_size": 20,
         "dispatch.poll_seconds": 0.5,
@@ -104,6 +104,21 @@ QUICK: Changes = {
     },
 }
 """The waits shrink with the time between blocks; the rest is as it is shipped."""
+
+QUICK: Changes = {
+    **PACE,
+    "payout-router-config.yaml": {
+        **PACE["payout-router-config.yaml"],
+        "currencies.USDT.hourly_limit": "100000",
+        "routes.v0.currencies.USDT.max_amount": "10000",
+        "routes.v0.currencies.TRX.max_amount": "30000",
+    },
+    "payout-security-policies.yaml": {
+        "approvals.workflows.high_value.from_amount": {"USDT": "50000", "TRX": "150000"},
+        "client_limits.USER": {},
+    },
+}
+"""Besides, many and large payouts go as few and small ones do: to anybody, asking nobody."""
 
 
 def write_config(folder: Path, changes: Changes) -> Path:
@@ -364,21 +379,21 @@ class World:
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
-    def fund(self, usdt: int, trx_sun: int = 0) -> None:
-        """Give the wallet so much more."""
-        self.control("POST", "fund", address=WALLET, token_units=usdt, trx_sun=trx_sun)
+    def fund(self, usdt: int, trx_sun: int = 0, wallet: str = WALLET) -> None:
+        """Give a wallet so much more."""
+        self.control("POST", "fund", address=wallet, token_units=usdt, trx_sun=trx_sun)
 
-    def transfers(self) -> list[tuple[str, str, str]]:
-        """(recipient, amount, currency) of each transfer out of the wallet, on the head chain."""
-        ledger = self.control("GET", "ledger", **{"from": WALLET})
+    def transfers(self, wallet: str = WALLET) -> list[tuple[str, str, str]]:
+        """(recipient, amount, currency) of each transfer out of a wallet, on the head chain."""
+        ledger = self.control("GET", "ledger", **{"from": wallet})
         return [
             (row["to"], format_amount(int(row["amount"])), row["currency"])
             for row in ledger["transfers"]
         ]
 
-    def paid(self, recipient: str) -> int:
-        """How many transfers the chain shows to a recipient."""
-        return sum(to == recipient for to, _, _ in self.transfers())
+    def paid(self, recipient: str, wallet: str = WALLET) -> int:
+        """How many transfers from a wallet the chain shows to a recipient."""
+        return sum(to == recipient for to, _, _ in self.transfers(wallet))
 
 
 # ---- payouts over HTTP ----

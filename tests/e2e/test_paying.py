@@ -32,7 +32,8 @@ from tests.e2e.kit import (
 )
 
 ANSWER_FIELDS = {
-    *("payout_id", "status", "status_reason", "payout_type", "route"),
+    *("payout_id", "status", "status_reason", "payout_type", "scheduled_at", "batch_window"),
+    *("requested_route", "route", "wallet", "findings", "hold", "approval", "release_at"),
     *("recipient_address", "amount", "currency", "reason", "reference", "description"),
     *("metadata", "session_id", "node_id", "priority", "expires_at"),
     *("txid", "block_number", "confirmations", "fee_trx", "energy_used", "attempts"),
@@ -50,7 +51,7 @@ def test_a_payout_is_paid_and_says_how(world: World, service: Service, currency:
         metadata={"a": "b"},
         session_id="s-1",
         node_id="n-1",
-        priority=8,
+        priority=7,
         expires_at="2099-12-31T23:59:59Z",
     )
     with service.api() as api:
@@ -314,7 +315,7 @@ def test_health_status_and_index(service: Service) -> None:
         assert api.get("/admin/status").status_code == 403
     with service.api("ADMIN") as api:
         status = api.get("/admin/status").json()
-    assert (status["wallet"], status["dispatch_closed_by"]) == (WALLET, [])
+    assert (status["wallets"], status["dispatch_closed_by"]) == ([WALLET], [])
     assert (status["pauses"], status["gates"], status["open_unexplained"]) == ([], [], 0)
     names = ("dispatcher", "settler", "reviewer", "housekeeper")
     loops = {loop["name"]: loop for loop in status["loops"]}

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from devnet.demo import SHARED, URGENT
 from devnet.process import free_port, port_is_free
 from devnet.stack import ROOT
 from tests.processes import all_end, children_of, watch
@@ -34,9 +35,18 @@ def test_the_demo_pays_and_agrees_with_the_chain() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("completed") == 10
+    assert run.stdout.count("completed") == 13
     assert "The chain shows each payout exactly once" in run.stdout
-    assert len(set(re.findall(r"payout_[0-9a-f]{32}", run.stdout))) == 10
+    assert len(set(re.findall(r"payout_[0-9a-f]{32}", run.stdout))) == 13
+    for said in (
+        "needs a recipient with KYC level 1; this one is not verified",
+        "needs 1 more approval (APPROVER or ADMIN or SUPER_ADMIN)",
+        f"40.00 USDT by direct from {URGENT.address}",
+        f"1500.00 USDT by kyc from {SHARED.address}",
+        f"25.00 USDT by v0 from {SHARED.address}",
+        "approved by bea (APPROVER): checked against the contract",
+    ):
+        assert said in run.stdout
 
 
 @pytest.fixture

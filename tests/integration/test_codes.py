@@ -24,11 +24,18 @@ from adapters.memory.throttle import LocalThrottle
 from api.connection import Connection
 from devnet.devnet import Devnet
 from devnet.settings import DevnetSettings
-from models.money import BASE_UNITS
+from models.approval import ApprovalRule, Workflow
+from models.compliance import Rule, RuleKind
+from models.findings import Effect
+from models.money import BASE_UNITS, Currency
 from models.payout import TERMINAL, PayoutStatus
+from models.registry import AddressList
+from models.routes import KycStep, RouteLimits
+from models.spending import Ceiling, Period, SpendPolicy
+from services.assembly import Policies
 from tests.factories import a_payout
 from tests.front import Front, open_front, token
-from tests.harness import SOLID_LAG, FakeClock, House, open_house
+from tests.harness import DECISIONS, POLICIES, SOLID_LAG, FakeClock, House, open_house
 from tests.integration.test_trouble_frozen import wrongly_dead
 from tests.integration.test_trouble_signing import SpoiledSigner, unavailable
 from tests.trouble import FOREVER, TROUBLE, code_of, fault, outcome, troubled, until, with_policies
@@ -193,6 +200,52 @@ async def daily_limit_reached() -> httpx.Response:
         return await created(front, amount="1")
 
 
+def deciding(**changes: Any) -> Policies:
+    """Policies of which the decisions are changed; `v0` changes the one route that is open."""
+    first, *others = DECISIONS.routes
+    routes = (replace(first, **changes.pop("v0", {})), *others)
+    return replace(POLICIES, decisions=replace(DECISIONS, routes=routes, **changes))
+
+
+def created_under(policies: Policies, **fields: Any) -> Scenario:
+    """The second of two equal creates under these policies, by a recipient on bad lists."""
+
+    async def scenario() -> httpx.Response:
+        async with open_front(await open_house(policies=policies)) as front:
+            for name in (AddressList.DENY, AddressList.SANCTIONS):
+                listed = {ORDER["recipient_address"]: None}
+                await front.house.store.put_listed(name, listed, "ADMIN:ada")
+            await created(front, **fields)
+            return await created(front, **fields)
+
+    return scenario
+
+
+def spending(**scopes: Any) -> Policies:
+    """Policies of which the limits are these."""
+    return replace(POLICIES, spending=SpendPolicy(**{"all": {}} | scopes))
+
+
+def refusing(kind: RuleKind) -> Policies:
+    """Policies with one rule, which refuses."""
+    return deciding(rules=(Rule("one", kind, Effect.REFUSE),))
+
+
+ONE_PAYOUT = Ceiling(count=1)
+APPROVED_BY_ONE = (ApprovalRule(Workflow("always", 1, ("ADMIN",), 60), always=True),)
+
+
+async def approved_too_late() -> httpx.Response:
+    house = await open_house(policies=deciding(approvals=APPROVED_BY_ONE))
+    async with open_front(house) as front:
+        payout_id = (await created(front)).json()["payout_id"]
+        house.clock.tick(60)
+        said = {"comment": "it is in order"}
+        return await front.ask(
+            "POST", f"/payouts/{payout_id}/approve", token("ADMIN", "ada"), json=said
+        )
+
+
 def about(status: PayoutStatus, verb: str, **body: str) -> Scenario:
     """A person asks for something to be done with a payout that is in this status."""
 
@@ -247,12 +300,24 @@ PROBLEMS: dict[str, Scenario] = {
     "P101": creating(amount="0.001"),
     "P102": creating(amount="10000.01"),
     "P103": daily_limit_reached,
+    "P104": created_under(spending(all={Currency.USDT: {Period.MONTH: Ceiling(13 * BASE_UNITS)}})),
+    "P105": created_under(spending(recipients={Currency.USDT: {Period.DAY: ONE_PAYOUT}})),
     "P106": creating(currency="EUR"),
+    "P107": created_under(refusing(RuleKind.DENY_LIST)),
     "P108": creating(reason="because"),
+    "P400": creating(route="direct"),
+    "P401": created_under(deciding(v0={"capacity": 0})),
+    "P402": created_under(
+        deciding(v0={"limits": {Currency.USDT: RouteLimits(1, kyc=(KycStep(None, 1),))}})
+    ),
+    "P403": created_under(deciding(v0={"fee_cap_sun": 1})),
     "P500": about(PayoutStatus.FAILED, "cancel"),
     "P501": asking("GET", "/payouts/payout_0"),
     "P502": about(PayoutStatus.COMPLETED, "cancel"),
     "P503": creating(expires_at="2020-01-01T00:00:00Z"),
+    "P600": created_under(refusing(RuleKind.AMOUNT_REVIEW)),
+    "P601": created_under(refusing(RuleKind.SANCTIONS)),
+    "P603": approved_too_late,
     "P700": not_kept,
     "P701": keeps_changing,
 }
@@ -352,6 +417,22 @@ async def fees_above_the_cap() -> Told:
     return await waiting(await troubled(policies=with_policies(fees={"payout_cap_sun": 1})))
 
 
+async def held() -> Told:
+    rule = Rule("large", RuleKind.AMOUNT_REVIEW, Effect.HOLD, ("ADMIN",))
+    return await waiting(await troubled(policies=deciding(rules=(rule,))))
+
+
+async def not_approved() -> Told:
+    return await waiting(await troubled(policies=deciding(approvals=APPROVED_BY_ONE)))
+
+
+async def never_approved() -> Told:
+    house, payout_id = await not_approved()
+    house.clock.tick(60)
+    await house.services.housekeeping.run()
+    return house, payout_id
+
+
 async def too_late() -> Told:
     house = await troubled()
     payout = await house.create(expires_at=house.clock() + timedelta(seconds=1))
@@ -371,6 +452,9 @@ REASONS: dict[str, Callable[[], Awaitable[Told]]] = {
     "P401": chain_stands_still,
     "P403": fees_above_the_cap,
     "P503": too_late,
+    "P600": held,
+    "P602": not_approved,
+    "P603": never_approved,
 }
 """Code → a house, and a payout in it that shows the code."""
 
@@ -383,4 +467,4 @@ async def test_a_code_is_the_reason_that_a_payout_shows(code: str) -> None:
     shown = answer.json()
     assert shown["status_reason"] is not None, answer.text
     assert shown["status_reason"]["code"] == code, answer.text
-    assert (shown["status"] in TERMINAL) == (code in ("P204", "P503")), answer.text
+    assert (shown["status"] in TERMINAL) == (code in ("P204", "P503", "P603")), answer.text

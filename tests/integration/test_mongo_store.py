@@ -6,7 +6,7 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -25,17 +25,27 @@ from adapters.mongo.store import MongoPayoutStore
 from devnet.binaries import library_environment, mongod_binary
 from devnet.embedded import Mongod
 from devnet.process import Server, free_port
-from models.limits import Window
 from models.money import Currency
+from models.order import RouteName
 from models.payout import Change, Guard, PayoutStatus
 from models.transaction import BroadcastNote
 from ports.audit import AuditQuery
 from ports.store import PayoutQuery, Scope, StoreError, Unexplained, UnfitStoreError
 from tests.audit import a_log, a_story, an_act, records_of
 from tests.contract.steps import inserted, processing, recording, stored
-from tests.factories import LONG_AGO, OWNER, a_cursor, a_hit, a_payout, an_attempt, an_order
+from tests.factories import (
+    LONG_AGO,
+    OWNER,
+    RECIPIENT,
+    a_cursor,
+    a_hit,
+    a_payout,
+    a_window,
+    an_attempt,
+    an_order,
+)
 
-WINDOW = Window("day:USDT:2024-01-01", "P103", 10**12, LONG_AGO + timedelta(days=1))
+WINDOWS = [a_window(f"day:USDT:{number}", maximum=10**12) for number in range(3)]
 CANCEL = Change("payout_1", Guard(PayoutStatus.PENDING), PayoutStatus.CANCELLED, "test")
 
 OF_TENANT = Scope(tenant="north", any_tenant=False)
@@ -59,9 +69,12 @@ INDEXED_READS: dict[str, Call] = {
     "totals of a tenant": lambda store: store.totals(OF_TENANT),
     "claim": lambda store: store.claim(10, "owner", "token", 60),
     "claim of one currency": lambda store: store.claim(10, "o", "t", 60, [Currency.TRX]),
+    "claim for some wallets": lambda store: store.claim(
+        10, "o", "t", 60, wallets=[OWNER, RECIPIENT], without_routes=[RouteName.KYC]
+    ),
     "backlog": lambda store: store.backlog(),
     "recorded": lambda store: store.recorded("token"),
-    "exposure": lambda store: store.exposure(OWNER, "token"),
+    "exposures": lambda store: store.exposures("token"),
     "cursor": lambda store: store.cursor(),
     "to_settle": lambda store: store.to_settle(10),
     "live_to_review": lambda store: store.live_to_review(0, 0, 0, 10),
@@ -69,9 +82,11 @@ INDEXED_READS: dict[str, Call] = {
     "unexplained": lambda store: store.unexplained(only_open=True, limit=10),
     "find_unexplained": lambda store: store.find_unexplained("0" * 64),
     "count_open_unexplained": lambda store: store.count_open_unexplained(),
-    "used": lambda store: store.used("window"),
+    "used": lambda store: store.used(["window", "another"]),
     "to_release": lambda store: store.to_release(10),
     "expire_due": lambda store: store.expire_due(10),
+    "release_due": lambda store: store.release_due(10),
+    "full_batches": lambda store: store.full_batches(2),
     "ended": lambda store: store.ended(LONG_AGO, LONG_AGO, None, 10),
     "ended, a further page": lambda store: store.ended(LONG_AGO, LONG_AGO, a_payout(), 10),
     "unlogged": lambda store: store.unlogged(10),
@@ -103,9 +118,9 @@ OTHER_CALLS: dict[str, Call] = {
         Unexplained("0" * 64, a_hit(), None, None, None, None), None, "by", "note"
     ),
     "close_unexplained": lambda store: store.close_unexplained("0" * 64),
-    "reserve": lambda store: store.reserve(WINDOW, "payout_1", 1),
-    "release": lambda store: store.release("window", "payout_1"),
-    "settle_reservations": lambda store: store.settle_reservations("window", ["payout_1"]),
+    "reserve": lambda store: store.reserve(WINDOWS, "payout_1", 1),
+    "release": lambda store: store.release(["window"], "payout_1"),
+    "settle_reservations": lambda store: store.settle_reservations({"window": ["payout_1"]}),
     "mark_reservations": lambda store: store.mark_reservations({"payout_1": "kept"}),
     "orphans": lambda store: store.orphans(0, 10),
     "bury": lambda store: store.bury(f"payout_{uuid.uuid4().hex}"),
@@ -258,7 +273,7 @@ async def test_a_write_that_no_majority_confirms_is_unknown(database: Database) 
         lambda store: store.apply([recording(payout, attempt)]),
         lambda store: store.insert(a_payout()),
         lambda store: store.move_cursor(None, a_cursor(), [a_hit()]),
-        lambda store: store.reserve(WINDOW, "payout_1", 1),
+        lambda store: store.reserve(WINDOWS, "payout_1", 1),
         lambda store: store.bury("payout_1"),
     ]
     for call in calls:
@@ -349,11 +364,18 @@ async def test_round_trips_are_per_group(mongodb_url: str) -> None:
     assert await commands_of(counter, move) == {"update": 1}
     move = store.move_cursor(a_cursor(1), a_cursor(2), [])
     assert await commands_of(counter, move) == {"update": 1}
-    assert await commands_of(counter, store.exposure(OWNER, "t")) == {"aggregate": 1}
+    assert await commands_of(counter, store.exposures("t")) == {"aggregate": 1}
     assert await commands_of(counter, store.to_settle(100)) == {"find": 1}
     assert await commands_of(counter, store.live_to_review(0, 0, 0, 100)) == {"find": 1}
-    reserving = store.reserve(WINDOW, "payout_1", 1)
-    assert await commands_of(counter, reserving) == {"findAndModify": 1}
+    reserving = store.reserve(WINDOWS, "payout_1", 1)
+    assert await commands_of(counter, reserving) == {"update": 1, "find": 1}
+    releasing = store.release([window.window_id for window in WINDOWS], "payout_1")
+    assert await commands_of(counter, releasing) == {"update": 1}
+    keeping = store.settle_reservations({window.window_id: ["payout_1"] for window in WINDOWS})
+    assert await commands_of(counter, keeping) == {"update": 1}
+    assert await commands_of(counter, store.expire_due(100)) == {"aggregate": 1}
+    assert await commands_of(counter, store.release_due(100)) == {"aggregate": 1}
+    assert await commands_of(counter, store.full_batches(2)) == {"aggregate": 1}
     await client.drop_database(store._database.name)
     client.close()
 
@@ -375,24 +397,37 @@ async def test_no_read_of_payouts_scans_the_collection(own_store: MongoPayoutSto
         await admin.command("setParameter", notablescan=False)
 
 
+CLAIMS: list[tuple[list[Currency], list[str]]] = [
+    ([Currency.TRX], [OWNER, RECIPIENT]),
+    ([Currency.TRX, Currency.USDT], [OWNER, RECIPIENT]),
+    ([Currency.TRX, Currency.USDT], [RECIPIENT]),
+]
+
+
 async def test_a_claim_looks_at_no_payout_that_it_may_not_take(database: Database) -> None:
-    """A currency that is paused, or taken together with another, costs nothing by its number."""
+    """A currency that is paused, a wallet that is closed, and what is taken together with others
+    cost nothing by their number."""
     store = MongoPayoutStore(database)
     await store.prepare()
-    for currency, count in ((Currency.USDT, 40), (Currency.TRX, 5)):
-        for _ in range(count):
-            await inserted(store, order=an_order(currency=currency))
+    kinds = product((Currency.USDT, Currency.TRX), (OWNER, RECIPIENT, None))
+    payouts = [
+        a_payout(order=an_order(currency=currency), wallet=wallet, rank_at=LONG_AGO)
+        for currency, wallet in kinds
+        for _ in range(40)
+    ]
+    await asyncio.gather(*map(store.insert, payouts))
     await database.command("profile", 2)
-    for currencies in ([Currency.TRX], [Currency.TRX, Currency.USDT]):
-        await store.claim(5, "owner", "token", 0, currencies)
+    for currencies, wallets in CLAIMS:
+        await store.claim(5, "owner", "token", 0, currencies, wallets)
     await database.command("profile", 0)
     finds = database["system.profile"].find(
-        {"command.find": "payouts", "command.sort": {"$ne": None}}
+        {"command.find": "payouts", "command.sort": {"$ne": None}}, sort=[("ts", 1)]
     )
     looked_at = [(each["docsExamined"], each.get("hasSortStage", False)) async for each in finds]
-    assert len(looked_at) == 2
-    for documents, sorted_in_memory in looked_at:
-        assert documents <= 5 + 1
+    # One document of each currency and wallet stands ready to be the next one.
+    kinds_of = [len(currencies) * (len(wallets) + 1) for currencies, wallets in CLAIMS]
+    for (documents, sorted_in_memory), ready in zip(looked_at, kinds_of, strict=True):
+        assert documents <= 5 + ready
         assert not sorted_in_memory
 
 

@@ -74,7 +74,7 @@ async def test_a_restored_backup_pays_nothing_again() -> None:
 
 async def restarted(house: House, store: object, file: JsonHighWaterFile) -> House:
     """A replica that started over this database as the service does, without being told of it."""
-    wallet = house.ports.signer.address
+    wallet = house.wallet
     await recognise(store, file, wallet, None)  # type: ignore[arg-type]
     return await replica_of(house, store=store, replica="restarted")
 
@@ -89,7 +89,7 @@ async def test_a_restored_backup_is_recognised_and_pays_nothing_again(tmp_path: 
     await turns(house, 2)
     attempt = (await house.get(payout)).live_attempt
     assert isinstance(attempt, Attempt)
-    mark = HighWater(house.store, house.store, file, house.ports.signer.address)
+    mark = HighWater(house.store, house.store, file, house.wallet)
     await mark.run(await house.services.identity.ensure())
     house.net.faults.clear()
 

@@ -46,7 +46,7 @@ async def drained_before_inclusion(house: House, units: int, currency: Currency)
 
 
 async def paid_once_funded(house: House, payout: Payout, *, trx: int = 0, usdt: int = 0) -> None:
-    wallet = house.ports.signer.address
+    wallet = house.wallet
     house.net.fund(wallet, trx_sun=trx * BASE_UNITS, token_units=usdt * BASE_UNITS)
     done = await outcome(house, payout)
     assert done.status is PayoutStatus.COMPLETED
@@ -66,7 +66,7 @@ async def test_a_failure_that_is_nobodys_shortage_is_final(result: str) -> None:
     assert states(done) == [FAILED]
     await turns(house, 10)
     assert house.paid(payout) == 0
-    assert await house.store.used(payout.window_ids[0]) == 0
+    assert await house.used(payout) == 0
 
 
 async def test_a_blacklisted_recipient_fails_and_nobody_else() -> None:
@@ -131,7 +131,7 @@ async def test_an_empty_trx_balance_closes_the_wallet_until_it_is_funded() -> No
     assert code_of(payout) == "P200"
     assert states(payout) == [FAILED]
     assert payout.attempts[0].hit.contract_ret == "OUT_OF_ENERGY"  # type: ignore[union-attr]
-    assert [g.name for g in await house.store.gates()] == [f"wallet:{house.ports.signer.address}"]
+    assert [g.name for g in await house.store.gates()] == [f"wallet:{house.wallet}"]
     assert house.paid(payout) == 0
     await paid_once_funded(house, payout, trx=50)
     assert await house.store.gates() == []
@@ -155,7 +155,7 @@ async def test_a_trx_transfer_that_the_wallet_cannot_cover_reaches_no_block() ->
     waiting = await until(house, payout, lambda now: now.status is PayoutStatus.PENDING)
     assert states(waiting) == [AttemptState.DEAD]
     await house.services.router.explain(SERVICE, drain, None, "the owner took it")
-    house.net.fund(house.ports.signer.address, trx_sun=50 * BASE_UNITS)
+    house.net.fund(house.wallet, trx_sun=50 * BASE_UNITS)
     done = await outcome(house, payout)
     assert done.status is PayoutStatus.COMPLETED
     assert house.paid(payout) == 1
@@ -214,7 +214,7 @@ async def test_however_a_mismatch_ends_its_reservation_is_kept(
     payout = await mismatched(house, log)
     await house.services.router.resolve(SERVICE, payout.payout_id, action, "looked at it")
     await turns(house, 3)
-    assert await house.store.used(payout.window_ids[0]) == payout.order.amount
+    assert await house.used(payout) == payout.order.amount
     assert house.paid(payout) == 1
 
 

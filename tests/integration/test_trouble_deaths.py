@@ -173,7 +173,7 @@ async def test_a_payout_that_dies_after_its_time_expires() -> None:
     assert code_of(done) == "P503"
     await turns(house, 5)
     assert house.paid(payout) == 0
-    assert await house.store.used(payout.window_ids[0]) == 0
+    assert await house.used(payout) == 0
 
 
 async def test_a_payout_paid_after_its_time_is_completed() -> None:

@@ -33,9 +33,7 @@ async def a_house_with(*, trx: int, usdt: int, **dispatch: object) -> House:
 
 
 def fund(house: House, *, trx: int = 0, usdt: int = 0) -> None:
-    house.net.fund(
-        house.ports.signer.address, trx_sun=trx * BASE_UNITS, token_units=usdt * BASE_UNITS
-    )
+    house.net.fund(house.wallet, trx_sun=trx * BASE_UNITS, token_units=usdt * BASE_UNITS)
 
 
 async def an_order(house: House, units: int, **order: object) -> Payout:
@@ -170,4 +168,4 @@ async def test_the_money_of_transfers_that_are_not_solid_yet_counts_once() -> No
         payouts.append(await an_order(house, 10))
         await turn(house)
     await paid_by_one_attempt(house, *payouts)
-    assert house.net.balance(house.ports.signer.address)[1] == 0
+    assert house.net.balance(house.wallet)[1] == 0

@@ -154,7 +154,7 @@ async def test_a_currency_that_is_paused_keeps_nothing_from_the_other() -> None:
 async def test_a_wallet_that_is_paused_pays_nothing() -> None:
     house = await troubled()
     payout = await house.create()
-    wallet = Pause(Activity.DISPATCH, wallet=house.ports.signer.address)
+    wallet = Pause(Activity.DISPATCH, wallet=house.wallet)
     await stop(house, wallet)
     await turns(house, 10)
     assert await statuses(house, payout) == [S.PENDING]

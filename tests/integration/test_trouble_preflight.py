@@ -28,7 +28,7 @@ def simulations(house: House) -> int:
 
 async def test_a_blacklisted_recipient_is_refused_without_a_fee() -> None:
     house = await with_preflight()
-    wallet = house.ports.signer.address
+    wallet = house.wallet
     before = house.net.balance(wallet)
     payout = await house.create()
     other = await house.create()

@@ -249,4 +249,4 @@ async def test_a_create_that_is_never_confirmed_is_repeated_with_its_key(when: s
     house.clock.tick(1_000)
     assert (await outcome(house, payout)).status is PayoutStatus.COMPLETED
     assert house.paid(payout) == 1
-    assert await house.store.used(payout.window_ids[0]) == payout.order.amount
+    assert await house.used(payout) == payout.order.amount

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from models.errors import PayoutError
-from models.payout import NewPayout, Order, Payout
+from models.order import NewPayout, Order
+from models.payout import Payout
 from services.assembly import Services
-from tests.harness import SERVICE
 from tests.simulation.oracle import Oracle
 from tests.simulation.ports import Host
 from tests.simulation.scenario import Wish
@@ -56,12 +56,12 @@ class Client:
             asked_at = asyncio.get_running_loop().time()
             try:
                 created = await self._ask(
-                    lambda services: services.router.create(SERVICE, request),
+                    lambda services: services.router.create(self._wish.maker, request),
                     PATIENCE if turn or not self._wish.hangs_up else 0.05,
                 )
             except PayoutError as error:
                 if error.code == PAUSED:
-                    self._oracle.was_paused(SERVICE.subject, request, asked_at)
+                    self._oracle.was_paused(self._wish.maker.subject, request, asked_at)
                 if error.code not in RETRYABLE:
                     return None
             except Exception:
@@ -79,7 +79,7 @@ class Client:
         for _ in range(TRIES):
             try:
                 await self._ask(
-                    lambda s: s.router.cancel(SERVICE, payout.payout_id, None), PATIENCE
+                    lambda s: s.router.cancel(self._wish.maker, payout.payout_id, None), PATIENCE
                 )
             except PayoutError as error:
                 if error.code not in RETRYABLE:

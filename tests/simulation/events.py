@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -18,11 +18,13 @@ from models.chain import Transfer
 from models.payout import PayoutStatus
 from ports.chain import Draft
 from tests.simulation.cache import Cache
+from tests.simulation.checkers import Checkers
 from tests.simulation.intruder import TOKENS, Intruder
 from tests.simulation.liar import BROADCAST, FalseChain, Lies, Withholding
 from tests.simulation.oracle import Oracle
 from tests.simulation.person import Person
-from tests.simulation.scenario import RECIPIENTS, Scenario
+from tests.simulation.policies import RECIPIENTS
+from tests.simulation.scenario import Scenario
 
 CODES: Final = tuple(BROADCAST_TEXTS)
 
@@ -33,7 +35,7 @@ class World(Protocol):
     net: Network
     oracle: Oracle
     scenario: Scenario
-    signer: LocalSigner
+    signers: Sequence[LocalSigner]
     locks: dict[str, tuple[str, float]]
     cache: Cache
     store_down_until: float
@@ -41,6 +43,7 @@ class World(Protocol):
     lies: dict[int, Lies]
     chain_stops_until: float
     person: Person
+    checkers: Checkers
     intruder: Intruder
 
     def let(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -159,6 +162,40 @@ def _opens_gate(world: World, draw: Random, now: float) -> bool:
     return bool(gates)
 
 
+def _decides(act: Callable[[Checkers, Random], Coroutine[Any, Any, None]]) -> Event:
+    """Somebody decides about a payout, if any waits for that."""
+
+    def happen(world: World, draw: Random, now: float) -> bool:
+        waits = world.checkers.waits()
+        if waits:
+            world.let(act(world.checkers, draw))
+        return waits
+
+    return happen
+
+
+def _reroutes(world: World, draw: Random, now: float) -> bool:
+    if not world.oracle.payouts():
+        return False
+    world.let(world.checkers.reroute(draw))
+    return True
+
+
+def _lists(world: World, draw: Random, now: float) -> bool:
+    world.let(world.checkers.list_one(draw))
+    return True
+
+
+def _lists_midway(world: World, draw: Random, now: float) -> bool:
+    world.let(world.checkers.deny_midway())
+    return True
+
+
+def _verifies(world: World, draw: Random, now: float) -> bool:
+    world.let(world.checkers.verify(draw))
+    return True
+
+
 def _revokes(world: World, draw: Random, now: float) -> bool:
     world.let(world.person.revoke(draw.choice(TOKENS), draw))
     return True
@@ -189,15 +226,16 @@ def _theft(world: World, draw: Random, now: float) -> bool:
     net, usdt = world.net, world.scenario.policies.usdt_contract
     solid, head = net.solid, net.head
     contract = draw.choice((usdt, None))
+    signer = draw.choice(world.signers)
     terms = Draft(
-        transfer=Transfer(contract, world.signer.address, draw.choice(RECIPIENTS), 1_000_000),
+        transfer=Transfer(contract, signer.address, draw.choice(RECIPIENTS), 1_000_000),
         ref_block=solid.number.to_bytes(8, "big")[6:] + solid.id[8:16],
         expiration_ms=head.timestamp + 60_000,
         timestamp_ms=draw.getrandbits(40),
         fee_limit_sun=20_000_000 if contract else 0,
     )
     raw = ProtobufCodec().build(terms)
-    signature = world.signer.sign(hashlib.sha256(raw).digest())
+    signature = signer.sign(hashlib.sha256(raw).digest())
     signed = _result(signature)
     tx = Transaction.parse(transaction_bytes(raw, [signed]))
     world.oracle.thefts.add(tx.txid)
@@ -264,6 +302,13 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "pauses_midway": _pauses_midway,
     "resumes": _resumes,
     "opens_gate": _opens_gate,
+    "approves": _decides(Checkers.approve),
+    "rejects": _decides(Checkers.reject),
+    "releases": _decides(Checkers.release),
+    "reroutes": _reroutes,
+    "lists": _lists,
+    "lists_midway": _lists_midway,
+    "verifies": _verifies,
     "revokes": _revokes,
     "knocks": _knocks,
     "fork": _fork(0.0, reorder=False),

@@ -76,11 +76,18 @@ EVENTS: Final[Mapping[str, float]] = {
     # people
     "click_in_review": 0.1,
     "click_elsewhere": 0.03,
-    "explains": 0.03,
+    "explains": 0.08,
     "pauses": 0.02,
     "pauses_midway": 0.04,
     "resumes": 0.1,
     "opens_gate": 0.03,
+    "approves": 0.15,
+    "rejects": 0.02,
+    "releases": 0.1,
+    "reroutes": 0.05,
+    "lists": 0.1,
+    "lists_midway": 0.04,
+    "verifies": 0.1,
     "revokes": 0.02,
     "knocks": 0.2,
     # the chain
@@ -128,6 +135,14 @@ SITUATIONS: Final[Mapping[str, float]] = {
     "client_gone": 0.3,
     "other_chain": 0.15,
     "ends_paused": 0.2,
+    "several_routes": 0.4,
+    "two_wallets": 0.7,
+    "narrow_routes": 0.2,
+    "fragile_routes": 0.2,
+    "typed": 0.5,
+    "asks_approval": 0.4,
+    "denies": 0.4,
+    "holds": 0.3,
 }
 """How likely a situation is that holds from the start; clients' behaviour is among them."""
 

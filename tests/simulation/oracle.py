@@ -1,9 +1,9 @@
 """What must hold, held against the simulated chain itself and not against our records of it."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -14,14 +14,13 @@ from devnet.network import Network
 from devnet.token import encode_transfer_log
 from devnet.transaction import Transaction
 from models.caller import Caller
-from models.limits import Limits, windows
 from models.money import Currency
+from models.order import NewPayout
 from models.pause import Pause
 from models.payout import (
     LEGAL_MOVES,
     OPEN,
     TERMINAL,
-    NewPayout,
     Payout,
     PayoutStatus,
     Reservation,
@@ -33,7 +32,9 @@ from models.transaction import Attempt, AttemptState
 from ports.store import Gate, PayoutQuery, Unexplained
 from services.limits import keeps_reservation
 from services.settlement import FROZEN_GATE
+from tests.simulation.limits import LimitOracle
 from tests.simulation.log import LogOracle
+from tests.simulation.rules import Rules
 from tests.simulation.store import PAUSE_SECONDS, WatchedStore
 from tests.simulation.violation import Violation, instantly
 
@@ -60,6 +61,9 @@ SEALED = (
 UNASKED = frozenset(PayoutStatus) - {PayoutStatus.CANCELLED}
 """Where nobody may bring a payout that does not wait for a decision."""
 
+LATEST = timedelta(seconds=60)
+"""So long after it was decided, at the latest, a change is written."""
+
 UNPAID = frozenset({AttemptState.DEAD, AttemptState.FAILED_ON_CHAIN})
 
 
@@ -67,13 +71,21 @@ class Oracle:
     """Looks at the chain and at the store, directly; holds the one against the other."""
 
     def __init__(
-        self, net: Network, store: WatchedStore, owner: str, usdt: str, limits: Limits
+        self,
+        net: Network,
+        store: WatchedStore,
+        owners: Collection[str],
+        usdt: str,
+        limits: LimitOracle,
+        rules: Rules,
     ) -> None:
+        """`owners` are the wallets that pay."""
         self._net = net
         self._store = store
-        self._owner = owner
+        self._owners = owners
         self._usdt = usdt
         self._limits = limits
+        self._rules = rules
         self._before: dict[str, Payout] = {}
         self._judged = 0
         self.accepted: dict[str, Any] = {}
@@ -99,9 +111,10 @@ class Oracle:
         known = [a for payout in holders for a in attempts_of(payout)]
         if tx.txid in self.forgotten:
             known.append(self.forgotten[tx.txid][1])  # on its way since before the restart
-        if not any(a.txid == tx.txid and a.raw == tx.raw for a in known):
+        attempt = next((a for a in known if a.txid == tx.txid and a.raw == tx.raw), None)
+        if attempt is None:
             self.breach(f"{tx.txid} was sent and is not in the store")
-        if not _signed_by(self._owner, tx):
+        elif attempt.owner not in self._owners or not _signed_by(attempt.owner, tx):
             self.breach(f"{tx.txid} was sent with a signature that is not the wallet's")
 
     def breach(self, rule: str) -> None:
@@ -114,9 +127,22 @@ class Oracle:
         self.accepted[payout.payout_id] = order
         if asked_at is None:
             return
+        self._check_taken(payout, asked_at)
         since = self._store.paused_since("intake", f"intake:{payout.order.currency}")
         if asked_at > since + PAUSE_SECONDS:
             self.breach(f"{payout.payout_id} was taken though that was paused at {since:.3f}")
+
+    def _check_taken(self, payout: Payout, asked_at: float) -> None:
+        """What held when somebody asked, is minded by the answer."""
+        name, order = payout.payout_id, payout.order
+        if self._store.must_stop(payout, asked_at) and payout.hold is None:
+            self.breach(f"{name} was taken though its recipient is denied")
+        address, at = order.recipient_address, payout.created_at
+        level = self._store.best_level(address, asked_at, at)
+        if level < self._rules.kyc_level(payout):
+            self.breach(f"{name} was taken over {payout.route}, with KYC level {level}")
+        if self._rules.bursts(payout, self._store.known_before(asked_at)) and payout.hold is None:
+            self.breach(f"{name} was taken, and is one of too many to its recipient")
 
     def was_paused(self, client: str, request: NewPayout, asked_at: float) -> None:
         """A client was told to wait: not about a payout that was there when it asked."""
@@ -161,6 +187,10 @@ class Oracle:
         """The transfers that wait for a person."""
         return instantly(self._store.unexplained(only_open=True, limit=100))
 
+    def now(self) -> datetime:
+        """The store's clock."""
+        return instantly(self._store.now())
+
     def gates(self) -> Sequence[Gate]:
         """What is closed."""
         return instantly(self._store.gates())
@@ -169,18 +199,26 @@ class Oracle:
         """Which of these hold."""
         return [pause for pause in pauses if pause.gate in self._store.closed]
 
+    def is_built(self, payout: Payout) -> bool:
+        """Whether a replica may be making an attempt of it."""
+        return payout.lease is not None and payout.status is PayoutStatus.PENDING
+
     def builds(self, pause: Pause) -> bool:
         """Whether a payout is leased which a pause would stop."""
         return any(
-            payout.lease is not None and payout.status is PayoutStatus.PENDING
+            self.is_built(payout)
             for payout in self.payouts()
             if pause.currency in (None, payout.order.currency)
+            and pause.wallet in (None, payout.wallet)
         )
 
     def stirring(self, pause: Pause) -> Violation | None:
         """What a lasting pause lets go on, and has not come to its end."""
         for payout in self.payouts():
-            name, named = payout.payout_id, pause.currency in (None, payout.order.currency)
+            name = payout.payout_id
+            named = pause.currency in (None, payout.order.currency) and (
+                pause.wallet in (None, payout.wallet)
+            )
             if payout.live_attempt is not None or (payout.status in OPEN and not named):
                 return Violation(f"{name} still is {payout.status} while {pause}", name)
         return None
@@ -214,7 +252,8 @@ class Oracle:
         self._check_accepted()
         self.log.check(self._before)
         self._check_keys(payouts)
-        self._check_limits(payouts)
+        self._limits.check(self._store, payouts)
+        self._check_batches(payouts)
         for gate in instantly(self._store.gates()):
             if gate.name == FROZEN_GATE:
                 raise Violation(f"an attempt was declared dead and was not: {gate.reason}")
@@ -251,7 +290,7 @@ class Oracle:
                 return Violation(f"{name} still is {payout.status} ({why})", name)
             if payout.reservation is Reservation.HELD:
                 return Violation(f"the reservation of {name} is held for ever", name)
-        return self._inexact_window(payouts) or self.log.owed(payouts)
+        return self._limits.owed(self._store, payouts) or self.log.owed(payouts)
 
     def _is_paid(self, payout: Payout) -> bool:
         """Whether a transfer that the store knows to be this payout's has paid it."""
@@ -275,11 +314,10 @@ class Oracle:
 
     def _read_ledger(self) -> None:
         """Look at the blocks that became solid: each transfer is what one payout asks for."""
-        owner = self._owner
         while self._judged < self._net.solid.number:
             self._judged += 1
             for item in self._net.chain.blocks[self._judged].items:
-                moves = [m for m in item.receipt.moves if hex_to_address(m.sender.hex()) == owner]
+                moves = [m for m in item.receipt.moves if _sender(m) in self._owners]
                 if moves and item.tx.txid not in self.thefts:
                     self._judge(item, moves)
 
@@ -291,9 +329,11 @@ class Oracle:
         if len(found) != 1:
             raise Violation(f"{txid} moved money and belongs to {len(found)} payouts")
         payout = found[0]
-        order = payout.order
-        wanted = [(order.recipient_address, order.amount, str(order.currency))]
-        moved = [(hex_to_address(m.recipient.hex()), m.amount, m.currency) for m in moves]
+        order, owner = payout.order, self._owner_of(txid, payout)
+        wanted = [(owner, order.recipient_address, order.amount, str(order.currency))]
+        moved = [
+            (_sender(m), hex_to_address(m.recipient.hex()), m.amount, m.currency) for m in moves
+        ]
         if moved != wanted:
             raise Violation(f"{txid} moved {moved}, not {wanted}", payout.payout_id)
         first = self.paid.setdefault(payout.payout_id, txid)
@@ -301,6 +341,11 @@ class Oracle:
             raise Violation(
                 f"{payout.payout_id} was paid twice, by {first} and {txid}", payout.payout_id
             )
+
+    def _owner_of(self, txid: str, payout: Payout) -> str:
+        """The wallet that an attempt is to pay from."""
+        forgotten = [self.forgotten[txid][1]] if txid in self.forgotten else []
+        return next(a.owner for a in (*attempts_of(payout), *forgotten) if a.txid == txid)
 
     def _check_record(self, payout: Payout, before: Payout | None) -> None:
         name = payout.payout_id
@@ -329,7 +374,9 @@ class Oracle:
             raise Violation(f"{name}: history does not lead to {payout.status}", name)
         for earlier, later in pairwise(history):
             legal = LEGAL_MOVES[earlier.to_status]
-            if later.from_status is not earlier.to_status or later.to_status not in legal:
+            stays = later.act is not None and later.to_status is earlier.to_status
+            moved = later.to_status in legal or stays
+            if later.from_status is not earlier.to_status or not moved:
                 raise Violation(f"{name}: {earlier} cannot be followed by {later}", name)
             asked = earlier.to_status is PayoutStatus.NEEDS_REVIEW or payout.linked_hit is not None
             if later.by == OPERATOR.name and not asked and later.to_status in UNASKED:
@@ -376,7 +423,7 @@ class Oracle:
         asked = [
             encode_transfer_log(
                 _bytes(self._usdt),
-                _bytes(self._owner),
+                _bytes(self._owner_of(self.paid[name], payout)),
                 _bytes(order.recipient_address),
                 order.amount,
             )
@@ -402,6 +449,18 @@ class Oracle:
             if self._before[payout_id].status is not PayoutStatus.CANCELLED:
                 raise Violation(f"{payout_id} was cancelled and then was not", payout_id)
 
+    def _check_batches(self, payouts: Sequence[Payout]) -> None:
+        """What was released before its batch's window ended was one of a full batch."""
+        size = self._rules.policy.schedule.batch_size
+        for payout in payouts:
+            at = self._rules.early_release(payout)
+            if at is None:
+                continue
+            together = self._rules.gathered(payouts, at - LATEST, at)
+            if together < size:
+                name = payout.payout_id
+                raise Violation(f"{name} was released at {at}, with {together} of {size}", name)
+
     def _check_keys(self, payouts: Sequence[Payout]) -> None:
         """A client's key makes one payout, for ever."""
         makers: dict[tuple[str, str], str] = {}
@@ -412,45 +471,6 @@ class Oracle:
             other = makers.setdefault(key, payout.payout_id)
             if other != payout.payout_id:
                 raise Violation(f"{other} and {payout.payout_id} have one key", other)
-
-    def _held_by_window(
-        self, payouts: Iterable[Payout]
-    ) -> tuple[Counter[str], dict[str, list[str]]]:
-        """What the payouts that count must hold of each window, and who they are."""
-        needed: Counter[str] = Counter()
-        who: dict[str, list[str]] = defaultdict(list)
-        for payout in payouts:
-            for window_id in payout.window_ids:
-                if payout.status not in TERMINAL or keeps_reservation(payout):
-                    needed[window_id] += payout.order.amount
-                    who[window_id].append(payout.payout_id)
-                else:
-                    needed[window_id] += 0
-        return needed, who
-
-    def _check_limits(self, payouts: Iterable[Payout]) -> None:
-        needed, who = self._held_by_window(payouts)
-        for window_id, amount in needed.items():
-            used = instantly(self._store.used(window_id))
-            if used < amount:
-                raise Violation(
-                    f"{window_id} counts {used}, and {amount} are out ({who[window_id]})",
-                    who[window_id][0],
-                )
-            if used > self._maximum(window_id, payouts):
-                raise Violation(f"{window_id} holds {used}, above its limit")
-
-    def _inexact_window(self, payouts: Iterable[Payout]) -> Violation | None:
-        for window_id, amount in self._held_by_window(payouts)[0].items():
-            used = instantly(self._store.used(window_id))
-            if used != amount:
-                return Violation(f"{window_id} counts {used} at the end, and should {amount}")
-        return None
-
-    def _maximum(self, window_id: str, payouts: Iterable[Payout]) -> int:
-        payout = next(each for each in payouts if window_id in each.window_ids)
-        found = windows(self._limits[payout.order.currency], payout.order.currency, _day(payout))
-        return next(w.maximum for w in found if w.window_id == window_id)
 
     def _check_sums(self, payouts: Iterable[Payout]) -> None:
         """What each recipient got from us is what our records say, to the last unit."""
@@ -463,8 +483,8 @@ class Oracle:
         theirs: Counter[tuple[str, str]] = Counter()
         linked = {payout.linked_hit.txid for payout in payouts if payout.linked_hit}
         unknown = self.thefts | (self.forgotten.keys() - linked)
-        for entry in self._net.ledger(owner=self._owner):
-            if entry.txid not in unknown:
+        for entry in self._net.ledger():
+            if entry.sender in self._owners and entry.txid not in unknown:
                 theirs[entry.recipient, entry.currency] += entry.amount
         if ours != theirs:
             raise Violation(f"records and ledger differ: {ours - theirs} and {theirs - ours}")
@@ -475,6 +495,10 @@ def _signed_by(owner: str, tx: Transaction) -> bool:
         return [ProtobufCodec().recover(tx.digest, each) for each in tx.signatures] == [owner]
     except ValueError:
         return False
+
+
+def _sender(moved: Any) -> str:
+    return hex_to_address(moved.sender.hex())
 
 
 def _bytes(address: str) -> bytes:
@@ -508,7 +532,3 @@ def _told(found: tuple[Block, Included] | None, solid: Block) -> str:
 def _name(target: Target) -> str:
     """No token is named as a subject is."""
     return target.token_id or target.subject or ""
-
-
-def _day(payout: Payout) -> datetime:
-    return payout.created_at

@@ -28,17 +28,40 @@ LOOK_SECONDS = 0.1
 LOOKS = 200
 
 
-class Person:
-    """Does what only people may do. What the router refuses is not asked again and again."""
+class Staff:
+    """People who ask a replica, and are not told whether it was done when it crashes."""
 
-    def __init__(self, some_host: SomeHost, oracle: Oracle, wallet: str) -> None:
+    def __init__(self, some_host: SomeHost, oracle: Oracle) -> None:
         self._some_host = some_host
         self._oracle = oracle
-        self._asked_again: set[str] = set()
         self._acts = count(1)
+
+    async def _act(self, ask: Callable[[Services, str], Awaitable[Any]]) -> bool:
+        """Do what the audit log must keep, for a reason of its own; whether it was done."""
+        reason = f"{type(self).__name__} {next(self._acts)}"
+        done = await self._ask(lambda services: ask(services, reason))
+        if done:
+            self._oracle.log.promised.add(reason)
+        return done
+
+    async def _ask(self, ask: Callable[[Services], Awaitable[Any]]) -> bool:
+        """Ask once; who is refused, or gets no answer, looks again another time."""
+        try:
+            await answer_of(self._some_host, ask)
+        except Exception:
+            return False
+        return True
+
+
+class Person(Staff):
+    """Does what only people may do. What the router refuses is not asked again and again."""
+
+    def __init__(self, some_host: SomeHost, oracle: Oracle, wallets: Sequence[str]) -> None:
+        super().__init__(some_host, oracle)
+        self._asked_again: set[str] = set()
         self.dispatch_pauses: Sequence[Pause] = (
             *_pauses(Activity.DISPATCH),
-            Pause(Activity.DISPATCH, wallet=wallet),
+            *(Pause(Activity.DISPATCH, wallet=wallet) for wallet in wallets),
         )
         self.pauses: Sequence[Pause] = (*self.dispatch_pauses, *_pauses(Activity.INTAKE))
         self.keeps: Pause | None = None
@@ -52,7 +75,7 @@ class Person:
                 if pause != self.keeps:
                     await self.resume(pause)
             for payout in self._oracle.payouts():
-                if payout.status is PayoutStatus.NEEDS_REVIEW:
+                if payout.status is PayoutStatus.NEEDS_REVIEW and _undecided(payout):
                     await self._resolve(payout, self._right(payout))
             await asyncio.sleep(ROUND_SECONDS)
 
@@ -128,21 +151,10 @@ class Person:
     async def _explain(self, txid: str, payout_id: str | None) -> None:
         await self._ask(lambda s: s.router.explain(OPERATOR, txid, payout_id, "looked"))
 
-    async def _act(self, ask: Callable[[Services, str], Awaitable[Any]]) -> bool:
-        """Do what the audit log must keep, for a reason of its own; whether it was done."""
-        reason = f"reason {next(self._acts)}"
-        done = await self._ask(lambda services: ask(services, reason))
-        if done:
-            self._oracle.log.promised.add(reason)
-        return done
 
-    async def _ask(self, ask: Callable[[Services], Awaitable[Any]]) -> bool:
-        """Ask once; who is refused, or gets no answer, looks again another time."""
-        try:
-            await answer_of(self._some_host, ask)
-        except Exception:
-            return False
-        return True
+def _undecided(payout: Payout) -> bool:
+    """Whether no rule holds it, so that it is not for those who release and reject."""
+    return payout.hold is None or has_success(payout)
 
 
 def _pauses(what: Activity) -> Sequence[Pause]:

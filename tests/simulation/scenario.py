@@ -3,24 +3,27 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from random import Random
 
-from adapters.signer.local import LocalSigner
 from devnet.settings import USDT_ADDRESS, DevnetSettings
+from models.caller import Caller
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
-from models.payout import Order, PayoutReason
+from models.order import Order, PayoutReason, PayoutType, RouteChoice
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.spending import Ceiling, Period, SpendPolicy
 from services.assembly import Policies
+from tests.harness import DECISIONS, SERVICE
 from tests.simulation.faults import Rates
-from utils.retry import RetryPolicy
-
-RECIPIENTS = tuple(
-    LocalSigner(sha256(f"recipient {number}".encode()).digest()).address for number in range(6)
+from tests.simulation.policies import (
+    AMOUNTS,
+    KYC_VALIDITY,
+    MAKERS,
+    RECIPIENTS,
+    draw_decisions,
+    draw_spending,
 )
-AMOUNTS = (1_000_000, 1_000_000, 2_500_000, 40_000_000)
-"""Few, so that equal payouts are common."""
+from utils.retry import RetryPolicy
 
 RandomOf = Callable[[str], Random]
 
@@ -33,8 +36,8 @@ def seeded(seed: int) -> RandomOf:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What one client does: when it asks (seconds), for what, under which key, how often at once,
-    with another body under the same key, whether it cancels (seconds after the first answer), and
-    whether it hangs up instead of waiting for the answer."""
+    with another body under the same key, whether it cancels (seconds after the first answer),
+    whether it hangs up instead of waiting for the answer, and who it is."""
 
     at: float
     order: Order
@@ -43,6 +46,7 @@ class Wish:
     other_body: bool = False
     cancels_after: float | None = None
     hangs_up: bool = False
+    maker: Caller = SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Scenario:
     wishes: Sequence[Wish]
     latency: float
     immediate: float
-    polls: tuple[float, float, float, float, float]
+    polls: tuple[float, float, float, float, float, float]
     planned: Sequence[tuple[float, str]] = ()
     """Events that happen besides those that the rates draw: when, and which."""
 
@@ -86,51 +90,96 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
             wallet_token_units=_funds(wishes, Currency.USDT, "short_of_token" in situations),
             wallet_trx_sun=_funds(wishes, Currency.TRX, "short_of_trx" in situations),
         ),
-        policies=replace(_policies(draw, rates, wishes), audit=_audit(random_of("audit groups"))),
+        policies=replace(
+            _policies(draw, rates, wishes),
+            audit=_audit(random_of("audit groups")),
+            spending=_spending(random_of("limits"), rates, wishes),
+            decisions=draw_decisions(random_of, situations),
+        ),
         store_begins=store_begins,
         host_skews=[draw.uniform(-3600, 3600) for _ in range(replicas)],
         wishes=wishes,
         latency=draw.choice((0.002, 0.02, 0.1, 0.4)),
         immediate=draw.choice((0.3, 0.7, 0.95)),
-        polls=(draw.choice((2.0, 6.0)), 3.0, 5.0, 8.0, random_of("audit").choice((1.0, 4.0))),
+        polls=(
+            draw.choice((2.0, 6.0)),
+            3.0,
+            5.0,
+            8.0,
+            random_of("audit").choice((1.0, 4.0)),
+            random_of("schedule").choice((1.0, 4.0)),
+        ),
     )
 
 
 def quiet_scenario() -> Scenario:
-    """Two replicas, two nodes and three payouts, two of them equal; nothing is random in it."""
+    """Two replicas, two nodes and five payouts, two of them equal; nothing is random in it.
+
+    The fourth waits for a time and an approval, and is given another route; a fifth is above a
+    limit.
+    """
     order = Order(RECIPIENTS[0], AMOUNTS[0], Currency.USDT, PayoutReason.CUSTOM)
     genesis = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    begins = genesis + timedelta(hours=1)
     wishes = (
         Wish(14.0, order, "first"),
         Wish(14.0, order, "second"),
         Wish(15.0, replace(order, currency=Currency.TRX), "third", cancels_after=2.0),
+        Wish(
+            13.0,
+            replace(
+                order,
+                amount=AMOUNTS[2],
+                payout_type=PayoutType.SCHEDULED,
+                scheduled_at=begins + timedelta(seconds=24),
+                route=RouteChoice.DIRECT,
+                priority=9,
+            ),
+            "fourth",
+            maker=MAKERS[1],
+        ),
+        Wish(15.0, order, "one too many"),
     )
+    daily = {Period.DAY: Ceiling(count=3)}
+    situations = {"several_routes", "two_wallets", "asks_approval", "denies"}
     return Scenario(
         replicas=2,
         storm=30.0,
         devnet=DevnetSettings(nodes=2, solid_lag=2, genesis_ms=int(genesis.timestamp()) * 1000),
-        policies=BASE_POLICIES,
-        store_begins=genesis + timedelta(hours=1),
+        policies=replace(
+            BASE_POLICIES,
+            decisions=draw_decisions(seeded(0), situations),
+            spending=replace(BASE_POLICIES.spending, recipients={Currency.USDT: daily}),
+        ),
+        store_begins=begins,
         host_skews=(-3600.0, 3600.0),
         wishes=wishes,
         latency=0.02,
         immediate=0.0,
-        polls=(3.0, 3.0, 4.0, 10.0, 3.0),
-        planned=((1.0, "knocks"), (15.0, "pauses"), (21.0, "resumes"), (22.0, "revokes")),
+        polls=(3.0, 3.0, 4.0, 10.0, 3.0, 5.0),
+        planned=(
+            (1.0, "knocks"),
+            *((5.0, "lists"), (12.0, "lists"), (5.0, "verifies"), (8.0, "verifies")),
+            *((14.8, "pauses"), (16.0, "approves"), (19.5, "reroutes")),
+            *((21.0, "resumes"), (22.0, "revokes")),
+        ),
     )
 
 
 BASE_POLICIES = Policies(
     usdt_contract=USDT_ADDRESS,
-    amounts={
-        currency: AmountLimits(10_000, 1_000 * BASE_UNITS, 100_000 * BASE_UNITS)
-        for currency in Currency
-    },
+    amounts={currency: AmountLimits(10_000, 1_000 * BASE_UNITS) for currency in Currency},
+    spending=SpendPolicy(
+        all={currency: {Period.DAY: Ceiling(100_000 * BASE_UNITS)} for currency in Currency}
+    ),
+    decisions=DECISIONS,
+    kyc_validity=KYC_VALIDITY,
     fees=FeePolicy(
         fee_limit_sun=20 * BASE_UNITS,
         max_fee_limit_sun=60 * BASE_UNITS,
         payout_cap_sun=100 * BASE_UNITS,
         daily_ceiling_sun=5_000 * BASE_UNITS,
+        usual_sun={Currency.USDT: 14 * BASE_UNITS, Currency.TRX: BASE_UNITS // 3},
     ),
     attempts=AttemptPolicy(life_ms=18_000, max_beyond_cursor_ms=48_000),
     dispatch=DispatchPolicy(
@@ -157,21 +206,21 @@ BASE_POLICIES = Policies(
 def _policies(draw: Random, rates: Rates, wishes: Sequence[Wish]) -> Policies:
     base = BASE_POLICIES
     group, blocks, preflight = draw.choice((1, 2, 100)), draw.choice((1, 3, 20)), draw.random()
-    fees, amounts = base.fees, base.amounts
+    fees = base.fees
     if "tight_fee_limit" in rates.situations:
         fees = replace(fees, fee_limit_sun=9 * BASE_UNITS)
-    if "tight_limits" in rates.situations:
-        amounts = {
-            currency: replace(limits, daily=_sum(wishes, currency) * 6 // 10)
-            for currency, limits in amounts.items()
-        }
     return replace(
         base,
         fees=fees,
-        amounts=amounts,
         dispatch=replace(base.dispatch, group_size=group, preflight=preflight < 0.3),
         settle=replace(base.settle, group_size=group, blocks_per_read=blocks),
     )
+
+
+def _spending(draw: Random, rates: Rates, wishes: Sequence[Wish]) -> SpendPolicy:
+    if "tight_limits" not in rates.situations:
+        return BASE_POLICIES.spending
+    return draw_spending(draw, {currency: _sum(wishes, currency) for currency in Currency})
 
 
 def _audit(draw: Random) -> AuditPolicy:
@@ -207,7 +256,22 @@ def _wishes(random_of: RandomOf, rates: Rates, begins: datetime, storm: float) -
                 hangs_up="client_gone" in on and fate[5],
             )
         )
-    return tuple(wishes)
+    asked = random_of("what is asked")
+    return tuple(_decided(wish, asked, rates, begins) for wish in wishes)
+
+
+def _decided(wish: Wish, draw: Random, rates: Rates, begins: datetime) -> Wish:
+    """The same wish, by one of the clients, of a type and for a route."""
+    on, order = rates.situations, wish.order
+    kind, route = draw.choice([*PayoutType]), draw.choice([*RouteChoice])
+    maker = draw.choice(MAKERS)
+    due = begins + timedelta(seconds=wish.at + draw.uniform(3, 60))
+    if "typed" in on:
+        scheduled_at = due if kind is PayoutType.SCHEDULED else None
+        order = replace(order, payout_type=kind, scheduled_at=scheduled_at)
+    if "several_routes" in on:
+        order = replace(order, route=route)
+    return replace(wish, order=order, maker=maker)
 
 
 def _sum(wishes: Sequence[Wish], currency: Currency) -> int:

@@ -2,8 +2,8 @@
 be seen of what it leaves behind."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
 from datetime import datetime
@@ -12,10 +12,14 @@ from adapters.memory.store import MemoryPayoutStore
 from adapters.memory.tokens import MemoryRevocations
 from models.audit import Record
 from models.chain import Cursor, Hit
+from models.compliance import RuleKind
 from models.money import Currency
+from models.order import RouteName
 from models.payout import Change, Payout
+from models.registry import AddressList, KycRecord
 from ports.store import Claim, Standing, Unexplained
 from services.gate import WALLET_GATE
+from tests.simulation.rules import Rules
 
 asking: ContextVar[str] = ContextVar("asking", default="")
 """The name of the host whose call this is."""
@@ -24,8 +28,8 @@ asked_at: ContextVar[float] = ContextVar("asked_at", default=0.0)
 """When the host made this call; it may take effect much later."""
 
 PAUSE = "pause:"
-PAUSE_SECONDS = 2.0
-"""So long after it is stored a pause holds everywhere."""
+PAUSE_SECONDS = DENIED_SECONDS = 2.0
+"""So long after it is stored a pause, or an entry of the deny list, holds everywhere."""
 
 
 class WatchedStore(MemoryPayoutStore):
@@ -35,14 +39,23 @@ class WatchedStore(MemoryPayoutStore):
       none closed: no broken link, no unexplained transfer.
     - The cursor goes back only to begin anew after a broken link.
     - Nobody asks for an attempt to be recorded more than two seconds after it was paused.
-    - What a person closes, opens or explains was noted as an act before, each time.
+    - Nobody asks for an attempt to be recorded more than two seconds after its recipient was put
+      on the deny list, unless somebody let that payout pass.
+    - What is recorded, the policies allow: see `Rules`.
+    - What a person closes, opens, explains, lists or verifies was noted as an act before, each
+      time.
 
     What is closed, since when, is by the time of the event loop.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], rules: Rules) -> None:
         """`now` is the store's clock, UTC."""
         super().__init__(now)
+        self._rules = rules
+        self.denied: dict[str, float] = {}
+        """Since when each address is on the deny list."""
+        self.levels: dict[str, list[tuple[float, KycRecord | None]]] = defaultdict(list)
+        """What the registry said of each address, from when on."""
         self.breach = ""
         self.began_at: int | None = None
         """The block where reading began: what was before it is not looked for."""
@@ -61,7 +74,7 @@ class WatchedStore(MemoryPayoutStore):
 
     def copy(self) -> "WatchedStore":
         """A backup as of now, with the same clock."""
-        return deepcopy(self, {id(self._now): self._now})
+        return deepcopy(self, {id(each): each for each in (self._now, self._rules)})
 
     async def insert(self, payout: Payout) -> None:
         """When a payout is there first is kept."""
@@ -81,10 +94,14 @@ class WatchedStore(MemoryPayoutStore):
         token: str,
         lease_seconds: float,
         currencies: Collection[Currency] = tuple(Currency),
+        wallets: Collection[str] | None = None,
+        without_routes: Collection[RouteName] = (),
     ) -> Claim:
         """A claim rests on the look before it."""
         self._claims[token] = self._looks.get(asking.get(), "nobody had looked")
-        return await super().claim(limit, owner, token, lease_seconds, currencies)
+        return await super().claim(
+            limit, owner, token, lease_seconds, currencies, wallets, without_routes
+        )
 
     async def apply(self, changes: Sequence[Change]) -> int:
         """A record rests on its claim."""
@@ -94,11 +111,18 @@ class WatchedStore(MemoryPayoutStore):
                 self._breached(f"{change.record.txid} was recorded while {self._claims[token]}")
             if change.record is not None:
                 self._check_pauses(change)
-        return await super().apply(changes)
+        written = await super().apply(changes)
+        for change in changes:
+            self._check_rules(change)
+        return written
 
     def paused_since(self, *targets: str) -> float:
         """Since when one of these (`dispatch`, `intake:USDT`, …) is paused; infinity if none is."""
         return min(self.closed.get(PAUSE + target, float("inf")) for target in targets)
+
+    def known_before(self, moment: float) -> Sequence[Payout]:
+        """The payouts that were there before that moment."""
+        return [each for name, each in self._payouts.items() if self.arrived[name] < moment]
 
     def _check_pauses(self, change: Change) -> None:
         payout, attempt = self._payouts.get(change.payout_id), change.record
@@ -108,6 +132,59 @@ class WatchedStore(MemoryPayoutStore):
         since = self.paused_since(*targets)
         if asked_at.get() > since + PAUSE_SECONDS:
             self._breached(f"{attempt.txid} was recorded though that was paused at {since:.3f}")
+
+    def _check_rules(self, change: Change) -> None:
+        """If that attempt is what is live now, it was recorded by this call, or is known since."""
+        payout, attempt = self._payouts.get(change.payout_id), change.record
+        if payout is None or attempt is None or payout.live_attempt is not attempt:
+            return
+        wrong = self._rules.against(payout, attempt, self._now())
+        if wrong:
+            self._breached(f"{attempt.txid} of {payout.payout_id} was recorded, though {wrong}")
+        if self.must_stop(payout, asked_at.get() - DENIED_SECONDS):
+            self._breached(f"{attempt.txid} of {payout.payout_id} was recorded for a denied one")
+
+    def must_stop(self, payout: Payout, since: float) -> bool:
+        """Whether a rule must keep a payout back because its recipient was denied before then."""
+        on = self.denied.get(payout.order.recipient_address, float("inf")) < since
+        names = {r.name for r in self._rules.policy.rules if r.kind is RuleKind.DENY_LIST}
+        return on and bool(names - {*payout.released})
+
+    async def put_listed(
+        self, list_name: AddressList, reasons: Mapping[str, str | None], by: str
+    ) -> int:
+        """Only people list."""
+        self._done(f"list:{list_name}", f"added {len(reasons)}: {', '.join(sorted(reasons))}")
+        for address in reasons:
+            self.denied.setdefault(address, _now())
+        return await super().put_listed(list_name, reasons, by)
+
+    async def remove_listed(self, list_name: AddressList, addresses: Collection[str]) -> int:
+        """And take off a list."""
+        self._done(f"list:{list_name}", f"removed {len(addresses)}: {', '.join(addresses)}")
+        for address in addresses:
+            self.denied.pop(address, None)
+        return await super().remove_listed(list_name, addresses)
+
+    async def put_kyc(self, record: KycRecord) -> None:
+        """Only people verify."""
+        level = f"level {record.level} until {record.expires_at:%Y-%m-%d}"
+        self._done(f"kyc:{record.address}", level)
+        self.levels[record.address].append((_now(), record))
+        await super().put_kyc(record)
+
+    async def remove_kyc(self, address: str) -> bool:
+        """And take that back."""
+        self._done(f"kyc:{address}", "not verified")
+        self.levels[address].append((_now(), None))
+        return await super().remove_kyc(address)
+
+    def best_level(self, address: str, since: float, at: datetime) -> int:
+        """The highest level that the registry showed at some time since then, valid `at`."""
+        known = self.levels[address]
+        before = [record for when, record in known if when <= since][-1:]
+        after = [record for when, record in known if when > since]
+        return max((r.level for r in (*before, *after) if r and at < r.expires_at), default=0)
 
     async def move_cursor(self, expected: Cursor | None, new: Cursor, hits: Sequence[Hit]) -> bool:
         """The cursor goes on, or back for a reason."""

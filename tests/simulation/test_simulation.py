@@ -22,7 +22,7 @@ from tests.simulation.ports import methods_of
 from tests.simulation.world import run_seed
 
 SECONDS = float(os.environ.get("SIMULATION_SECONDS", "120"))
-STRIDE = int(os.environ.get("SIMULATION_STRIDE", "20"))
+STRIDE = int(os.environ.get("SIMULATION_STRIDE", "40"))
 FIXED_SEEDS = range(60)
 
 
@@ -92,6 +92,16 @@ def test_every_call_of_the_log_and_of_a_pause_is_a_place_to_crash() -> None:
         *("unlogged", "logged", "audit_head", "append_entries", "forget_logged"),
         *("archive_entries", "count_unlogged", "note_act"),
         *("close_gate", "open_gate", "gates", "standing", "revoke", "cutoffs"),
+    }
+
+
+def test_every_call_that_decides_is_a_place_to_crash() -> None:
+    _, calls = run_injection(Injection(-1, ""))
+    made = {method for port, method in calls if port == faults.STORE}
+    assert made >= {
+        *("listed", "kyc_of", "velocity", "route_figures", "reserve", "used", "release"),
+        *("release_due", "full_batches", "exposures"),
+        *("put_listed", "remove_listed", "put_kyc", "remove_kyc"),
     }
 
 

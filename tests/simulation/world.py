@@ -22,11 +22,9 @@ import structlog
 
 from adapters.memory.signals import LocalLocks, LocalWakeups
 from adapters.redis.tokens import CachedRevocations
-from adapters.signer.local import LocalSigner
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.protocol import transaction_bytes
 from devnet.network import Network
-from devnet.settings import DEVNET_KEYS
 from devnet.transaction import Transaction
 from models.money import BASE_UNITS
 from models.payout import OPEN
@@ -35,20 +33,25 @@ from services.assembly import Ports, Services, assemble
 from services.ids import payout_id
 from tests.simulation import faults
 from tests.simulation.cache import Cache, CacheClient
+from tests.simulation.checkers import Checkers
 from tests.simulation.clients import Client
 from tests.simulation.events import HAPPEN
 from tests.simulation.intruder import REVOKED_SECONDS, TOKENS, Intruder
 from tests.simulation.liar import BROADCAST, Lies, OtherChain
+from tests.simulation.limits import LimitOracle
 from tests.simulation.loop import SpinningError, VirtualLoop
 from tests.simulation.nodes import chain_of
 from tests.simulation.oracle import Oracle
 from tests.simulation.person import Person
+from tests.simulation.policies import RECIPIENTS, ROLES, SIGNERS
 from tests.simulation.ports import Act, Host, port
-from tests.simulation.scenario import RECIPIENTS, Scenario, draw_scenario, seeded
+from tests.simulation.rules import Rules
+from tests.simulation.scenario import Scenario, draw_scenario, seeded
 from tests.simulation.store import WatchedStore
 from tests.simulation.violation import Violation
 from workers.dispatcher import dispatch_loop
 from workers.housekeeper import housekeeping_loop
+from workers.scheduler import scheduler_loop
 from workers.sequencer import archive_loop, head_loop, sequence_loop
 from workers.settler import review_loop, settle_loop
 
@@ -117,12 +120,19 @@ class World:
         self.fired = rates.fired
         self.net = Network(scenario.devnet)
         self.policies = replace(scenario.policies, known_genesis=self.net.genesis_id)
-        self.signer = LocalSigner(bytes.fromhex(DEVNET_KEYS[0]))
+        self.signers = SIGNERS
         self.store_ahead = 0.0
-        self.store = WatchedStore(self._store_now)
         policies = self.policies
+        wallets = [signer.address for signer in self.signers]
+        rules = Rules(policies.decisions, wallets[0])
+        self.store = WatchedStore(self._store_now, rules)
         self.oracle = Oracle(
-            self.net, self.store, self.signer.address, policies.usdt_contract, policies.amounts
+            self.net,
+            self.store,
+            wallets,
+            policies.usdt_contract,
+            LimitOracle(policies.spending, ROLES),
+            rules,
         )
         self.locks: dict[str, tuple[str, float]] = {}
         self.cache = Cache(self._loop.time)
@@ -135,7 +145,8 @@ class World:
         self.bells: dict[int, LocalWakeups] = {}
         self.serving: dict[int, tuple[Host, Services]] = {}
         self.hosts: list[Host] = []
-        self.person = Person(self._some_host, self.oracle, self.signer.address)
+        self.person = Person(self._some_host, self.oracle, wallets)
+        self.checkers = Checkers(self._some_host, self.oracle)
         self.intruder = Intruder(self._some_host, self.oracle)
         self.under_way = 0
         self._backup_returns = False
@@ -232,6 +243,7 @@ class World:
             await self._block()
         self._calm_down()
         self.let(self.person.look_after())
+        self.let(self.checkers.look_after())
         if "ends_paused" in self._rates.situations:
             await self._rest_under_a_pause()
         await self._blocks_until(lambda: all(task.done() for task in asking))
@@ -301,7 +313,8 @@ class World:
         self.net.pause(False)
         for recipient in RECIPIENTS:
             self.net.blacklist(recipient, False)
-        self.net.fund(self.signer.address, 10**6 * BASE_UNITS, 10**6 * BASE_UNITS)
+        for signer in self.signers:
+            self.net.fund(signer.address, 10**6 * BASE_UNITS, 10**6 * BASE_UNITS)
         self._note("world", "the storm is over")
 
     async def _let_happen(self) -> None:
@@ -353,7 +366,7 @@ class World:
             store=store,
             chain=chain,
             codec=ProtobufCodec(),
-            signer=port(host, faults.SIGNER, self.signer),
+            signers=[port(host, faults.SIGNER, signer) for signer in self.signers],
             wakeups=wakeups,
             observer=NoFigures(),
             revocations=CachedRevocations(
@@ -377,6 +390,7 @@ class World:
             settle_loop(services.settlement, identity, locks, polls[1]),
             review_loop(services.settlement, identity, locks, polls[2]),
             housekeeping_loop(services.housekeeping, polls[3]),
+            scheduler_loop(services.scheduling, locks, polls[5]),
             sequence_loop(services.sequencer, locks, polls[4]),
             archive_loop(services.sequencer, locks),
             head_loop(services.audit_head),

@@ -7,7 +7,7 @@ from pathlib import Path
 from config import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("adapters", "api", "models", "services", "utils", "workers")
+SOURCES = ("adapters", "api", "models", "services", "settings", "utils", "workers")
 
 
 def settings() -> Settings:

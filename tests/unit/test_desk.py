@@ -20,6 +20,7 @@ PAYOUT = {
     "txid": None,
 }
 PROBLEM = {"code": "P102", "detail": "too much", "retryable": False}
+BLOCKED = {"code": "P107", "detail": "on the deny list", "retryable": False}
 
 
 def a_desk(answer: Callable[[httpx.Request], httpx.Response]) -> HttpDesk:
@@ -39,6 +40,8 @@ async def ask(desk: HttpDesk) -> Answer:
         (400, PROBLEM | {"title": "x"}, Outcome.REFUSED, PROBLEM),
         (422, PROBLEM, Outcome.REFUSED, PROBLEM),
         (429, PROBLEM, Outcome.REFUSED, PROBLEM),
+        # It speaks of the recipient of this payout, not of the token.
+        (403, BLOCKED, Outcome.REFUSED, BLOCKED),
     ],
 )
 async def test_answers(
@@ -56,15 +59,15 @@ async def test_answers(
     assert request.headers["Idempotency-Key"] == "march.csv:2:ff"
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_token_that_is_refused_ends_it_at_once(status: int) -> None:
+@pytest.mark.parametrize(("status", "code"), [(401, "P001"), (403, "P002")])
+async def test_a_token_that_is_refused_ends_it_at_once(status: int, code: str) -> None:
     asked: list[int] = []
 
     def answer(_: httpx.Request) -> httpx.Response:
         asked.append(status)
-        return httpx.Response(status, json=PROBLEM)
+        return httpx.Response(status, json=PROBLEM | {"code": code})
 
-    with pytest.raises(TokenRefusedError, match="P102: too much"):
+    with pytest.raises(TokenRefusedError, match=f"{code}: too much"):
         await ask(a_desk(answer))
     assert len(asked) == 1
 

@@ -93,7 +93,7 @@ async def test_an_unfit_mongodb_is_not_waited_for(mongodb):
 
 async def test_a_key_that_fits_no_address_stops_before_mongodb_is_asked(mongodb):
     mongodb(never, never)
-    with pytest.raises(StartupError, match="TRON_ADDRESS is") as stop:
+    with pytest.raises(StartupError, match=r"the private key is that of .*, not of") as stop:
         async with asyncio.timeout(30):
             await preflight(settings(TRON_ADDRESS="TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"))
     assert stop.value.exit_code == EXIT_CONFIG

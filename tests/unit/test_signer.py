@@ -198,7 +198,7 @@ def test_among_several_files_the_address_chooses(tmp_path):
     [
         (None, SECRET, OTHER_ADDRESS, (), "No such file"),
         (None, "22" * 32, ADDRESS, (), "WALLET_ENCRYPTION_KEY is not the one"),
-        (KEY.hex(), SECRET, OTHER_ADDRESS, (), f"that of {ADDRESS}, but TRON_ADDRESS is"),
+        (KEY.hex(), SECRET, OTHER_ADDRESS, (), f"that of {ADDRESS}, not of {OTHER_ADDRESS}"),
         ("00" * 32, SECRET, None, (), "TRON_PRIVATE_KEY is not a private key"),
         ("xy", SECRET, None, (), "TRON_PRIVATE_KEY is not a private key"),
         (KEY.hex(), SECRET, None, (ADDRESS,), "is public"),

@@ -18,20 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import DEVELOPMENT_SECRET_PREFIX
+from adapters.signer.keyfile import unseal
+from config import DEVELOPMENT_SECRET_PREFIX, load_settings
 from devnet import binaries
-from devnet.demo import (
-    ORDERS,
-    Board,
-    Order,
-    Paid,
-    Transfer,
-    asked_sums,
-    demo_environment,
-    differences,
-    report,
-)
+from devnet.board import Board, holdings_table, live_line, paid_table, reasons
+from devnet.demo import ORDERS, REFUSED, SHARED, URGENT, demo_environment, second_wallet
 from devnet.process import HttpServer, StartError, free_port, port_is_free
+from devnet.reckoning import Order, Paid, Transfer, asked_sums, differences
 from devnet.settings import DEVNET_KEYS
 from devnet.stack import (
     GENERATED_SECRETS,
@@ -52,10 +45,11 @@ from models.money import Currency
 from settings.security import Role
 
 PAID = tuple(
-    Paid(order, f"payout_{index}", "completed", f"tx{index}") for index, order in enumerate(ORDERS)
+    Paid(order, f"payout_{index}", "completed", f"tx{index}", SHARED.address)
+    for index, order in enumerate(ORDERS)
 )
 LEDGER = tuple(
-    Transfer(str(one.txid), one.order.recipient, one.order.amount, one.order.currency)
+    Transfer(str(one.txid), one.wallet, one.order.recipient, one.order.amount, one.order.currency)
     for one in PAID
 )
 BALANCES = asked_sums(ORDERS)
@@ -72,8 +66,9 @@ def settings(folder: Path) -> StackSettings:
 
 
 def test_the_samples_are_what_the_demo_promises() -> None:
-    assert len(ORDERS) == 10
+    assert len(ORDERS) == 13
     assert {order.currency for order in ORDERS} == set(Currency)
+    assert REFUSED.recipient not in {order.recipient for order in ORDERS}
     assert sorted((ORDERS.count(order) for order in set(ORDERS)), reverse=True)[:2] == [2, 1]
     for order in ORDERS:
         address_bytes(order.recipient)
@@ -112,6 +107,19 @@ def test_one_transaction_for_two_payouts_shows() -> None:
     assert "transaction tx0 stands for 2 payouts" in differences(shared, LEDGER, BALANCES)
 
 
+def test_a_payout_by_another_wallet_shows() -> None:
+    found = differences(PAID, [replace(LEDGER[0], wallet=URGENT.address), *LEDGER[1:]], BALANCES)
+    assert len(found) == 2
+    assert URGENT.address in found[1]
+
+
+def test_money_for_a_payout_that_was_refused_shows() -> None:
+    holding = (REFUSED.recipient, REFUSED.currency)
+    assert differences(PAID, LEDGER, {**BALANCES, holding: 0}) == []
+    found = differences(PAID, LEDGER, {**BALANCES, holding: 1})
+    assert found == [f"{REFUSED.recipient} holds 0.000001 USDT, asked were 0.00"]
+
+
 def test_a_wrong_balance_shows() -> None:
     holding = (ORDERS[5].recipient, ORDERS[5].currency)
     found = differences(PAID, LEDGER, {key: BALANCES[key] for key in BALANCES if key != holding})
@@ -124,6 +132,7 @@ def test_a_wrong_balance_shows() -> None:
         {},
         optional={
             "txid": st.just("other"),
+            "wallet": st.just(URGENT.address),
             "recipient": st.just(sample_address(99)),
             "amount": st.integers(10**12, 10**13),
         },
@@ -150,21 +159,56 @@ def test_sums_are_by_recipient_and_currency() -> None:
     assert asked_sums(orders) == {(one, Currency.TRX): 5, (one, Currency.USDT): 5}
 
 
-def test_the_report_names_every_payout_and_recipient() -> None:
-    payouts = [
-        {
-            "payout_id": one.payout_id,
-            "amount": "1.00",
-            "currency": one.order.currency,
-            "txid": one.txid,
-            "block_number": 7,
-            "fee_trx": None,
-        }
-        for one in PAID
-    ]
-    text = "\n".join(report(payouts, BALANCES, BALANCES))
+def shown(**fields: object) -> dict[str, object]:
+    """A payout as the API shows it."""
+    return {
+        "payout_id": "payout_1",
+        "status": "completed",
+        "status_reason": None,
+        "recipient_address": ORDERS[0].recipient,
+        "amount": "1.00",
+        "currency": "USDT",
+        "route": "v0",
+        "wallet": SHARED.address,
+        "findings": [{"rule": "routing.optimal", "text": "the route v0 is best"}],
+        "approval": None,
+        "confirmations": 0,
+        "txid": None,
+        "block_number": 7,
+        "fee_trx": None,
+        **fields,
+    }
+
+
+def test_the_tables_name_every_payout_and_recipient() -> None:
+    payouts = [shown(payout_id=one.payout_id) for one in PAID]
+    text = "\n".join(paid_table(payouts))
     assert all(one.payout_id in text for one in PAID)
+    text = "\n".join(holdings_table(BALANCES, BALANCES))
     assert all(recipient in text for recipient, _ in BALANCES)
+
+
+def test_a_line_says_how_far_a_payout_is() -> None:
+    under_way = shown(status="processing", confirmations=3)
+    assert live_line(1, under_way).endswith("v0      processing, 3 confirmations")
+    held = shown(status="awaiting_approval", status_reason={"message": "needs 1 more approval"})
+    assert live_line(2, held).endswith("awaiting_approval: needs 1 more approval")
+
+
+def test_the_reasons_are_those_of_each_route_and_of_what_people_approved() -> None:
+    consent = {"by": "bea", "role": "APPROVER", "comment": "checked"}
+    payouts = [
+        shown(),
+        shown(amount="2.00"),
+        shown(amount="3.00", route="kyc"),
+        shown(amount="4.00", route="kyc", approval={"given": [consent]}),
+    ]
+    text = "\n".join(reasons(payouts))
+    assert [amount in text for amount in ("1.00 USDT", "2.00", "3.00 USDT", "4.00 USDT")] == [
+        *(True, False, True, True)
+    ]
+    assert text.count("routing.optimal: the route v0 is best") == 3
+    assert "approved by bea (APPROVER): checked" in text
 
 
 class Terminal(io.StringIO):
@@ -283,6 +327,21 @@ def test_a_demo_takes_no_settings_from_the_caller() -> None:
     }
     with demo_environment(risky) as clean:
         assert clean == {"PATH": "/bin", "REDIS_URL": "redis://own", "ACCESS_LOG": "false"}
+
+
+def test_the_demo_pays_urgent_payouts_from_a_wallet_of_their_own(tmp_path: Path) -> None:
+    started = {
+        "MONGODB_URL": "mongodb://localhost/db",
+        "REDIS_URL": "redis://localhost/0",
+        "TRON_RPC_URL": "http://localhost",
+    }
+    environment = service_environment(second_wallet(tmp_path), settings(tmp_path), started)
+    secret = environment["WALLET_ENCRYPTION_KEY"]
+    loaded = load_settings(environment)
+    wallets = {policy.name: policy.wallet for policy in loaded.router.route_policies}
+    assert wallets == {"v0": None, "kyc": None, "direct": URGENT.address}
+    sealed = tmp_path / "keys" / f"{URGENT.address}.json"
+    assert unseal(sealed.read_bytes(), secret).hex() == URGENT.private_key
 
 
 def test_a_folder_serves_one_stack_at_a_time(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def container_of(house: House, *loops: Loop) -> Container:
         services=house.services,
         chain=house.chain,
         store=house.store,
-        wallet=house.ports.signer.address,
+        wallets=[signer.address for signer in house.ports.signers],
         throttle=None,  # type: ignore[arg-type]  # no request comes
         loops=loops,
         started_at=time.monotonic(),
@@ -97,7 +97,7 @@ async def test_status_shows_the_chain_the_backlog_and_who_holds_it() -> None:
     assert [(each.owner, each.payouts, each.until) for each in status.leases] == [
         ("replica-2", 1, lease.until)
     ]
-    assert (status.wallet, status.network) == (house.ports.signer.address, "devnet")
+    assert (status.wallets, status.network) == ([house.wallet], "devnet")
     assert status.dispatch_closed_by == []
     assert status.audit.head_number == 0
     assert status.audit.waiting == 2

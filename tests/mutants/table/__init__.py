@@ -4,6 +4,7 @@ from tests.mutants.table import (
     access,
     auditing,
     deaths,
+    deciding,
     limits,
     mongo,
     opening,
@@ -21,5 +22,6 @@ MUTANTS = (
     *auditing.MUTANTS,
     *access.MUTANTS,
     *limits.MUTANTS,
+    *deciding.MUTANTS,
     *mongo.MUTANTS,
 )

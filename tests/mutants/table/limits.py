@@ -41,22 +41,22 @@ MUTANTS = (
         "a reservation whose answer was lost counts again",
         Edit(
             WINDOWS,
-            "        if payout_id not in held.entries and held.used + amount <= window.maximum:",
-            "        if held.used + amount <= window.maximum:",
+            "        if payout_id not in held.entries and window.takes(held.used, amount):",
+            "        if window.takes(held.used, amount):",
         ),
         spared="no caller reserves again for the same payout",
     ),
     mutant(
         "limit-checked-by-a-read",
         "requests that race see the same room in a window, and all take it",
-        Edit(WINDOWS, " and held.used + amount <= window.maximum:", ":"),
+        Edit(WINDOWS, " and window.takes(held.used, amount):", ":"),
         Edit(
             LIMITS,
-            "            if not await self._store.reserve(window, payout_id, amount):\n",
+            "        full = await self._store.reserve(windows, payout_id, amount)\n",
             """\
-            used = await self._store.used(window.window_id)
-            full = used + amount > window.maximum
-            if full or not await self._store.reserve(window, payout_id, amount):
+        used = await self._store.used([each.window_id for each in windows])
+        full = [each for each in windows if not each.takes(used[each.window_id], amount)]
+        full = full or await self._store.reserve(windows, payout_id, amount)
 """,
         ),
     ),
@@ -75,7 +75,8 @@ MUTANTS = (
         "a reservation whose payout never arrived is never undone",
         Edit(
             LIMITS,
-            "            if await self._store.bury(payout_id):\n",
+            "            if await self._store.bury(payout_id) or "
+            "await self._disown(window_id, payout_id):\n",
             "            if False:\n",
         ),
     ),
@@ -85,7 +86,8 @@ MUTANTS = (
         YOUNG_ORPHANS,
         Edit(
             LIMITS,
-            "            if await self._store.bury(payout_id):\n",
+            "            if await self._store.bury(payout_id) or "
+            "await self._disown(window_id, payout_id):\n",
             "            if True:\n",
         ),
     ),

@@ -132,26 +132,34 @@ MUTANTS = (
     mongo_mutant(
         "mongo-claims-not-counted",
         "what another replica is building with is promised again",
-        Edit(DISPATCH, '{"$match": {"$or": [live, building]}}', '{"$match": live}'),
+        Edit(
+            DISPATCH,
+            '{"$match": {"$or": [{"status": PayoutStatus.PROCESSING}, building]}}',
+            '{"$match": {"status": PayoutStatus.PROCESSING}}',
+        ),
     ),
     mongo_mutant(
         "mongo-limit-not-guarded",
         "a window takes more than it may hold",
         Edit(
-            LIMITS, '    taken = {"$and": [{"$not": [held]}, fits]}', '    taken = {"$not": [held]}'
+            LIMITS,
+            '    taken = {"$and": [{"$not": [held]}, *fits]}',
+            '    taken = {"$not": [held]}',
         ),
     ),
     mongo_mutant(
         "mongo-reserved-twice",
         "a reservation whose answer was lost counts again",
-        Edit(LIMITS, '    taken = {"$and": [{"$not": [held]}, fits]}', "    taken = fits"),
+        Edit(
+            LIMITS, '    taken = {"$and": [{"$not": [held]}, *fits]}', '    taken = {"$and": fits}'
+        ),
     ),
     mongo_mutant(
         "mongo-released-twice",
         "a release that is repeated takes the amount out again",
         Edit(
             LIMITS,
-            '                        "entries": without("$entries", is_it),\n',
+            '                    "entries": without("$entries", is_it),\n',
             "",
         ),
     ),
@@ -169,9 +177,9 @@ MUTANTS = (
         "mongo-expiry-of-the-unjudged",
         "a payout expires while a hit on it waits to be judged",
         Edit(
-            "adapters/mongo/payouts.py",
-            '            "unsettled": NOT_TEXT,\n            "order.expires_at"',
-            '            "order.expires_at"',
+            "adapters/mongo/times.py",
+            '    "unsettled": NOT_TEXT,\n',
+            "",
         ),
     ),
     mongo_mutant(

@@ -72,8 +72,8 @@ MUTANTS = (
         "what live attempts may still take is promised again",
         Edit(
             "adapters/memory/store.py",
-            "        for payout in [*building, *(payout for payout, _ in live)]:",
-            "        for payout in building:",
+            "        for payout, attempt in self._live():\n            add(",
+            "        for payout, attempt in ():\n            add(",
         ),
         spared=FEES_ONLY,
     ),
@@ -82,8 +82,9 @@ MUTANTS = (
         "what another replica is building with is promised again",
         Edit(
             "adapters/memory/store.py",
-            "        for payout in [*building, *(payout for payout, _ in live)]:",
-            "        for payout in (payout for payout, _ in live):",
+            "            if lease is not None and lease.token != token "
+            "and lease.until > self._now():",
+            "            if False:",
         ),
         spared=FEES_ONLY,
     ),
@@ -97,7 +98,7 @@ MUTANTS = (
         "fee-limit-raised-without-cap",
         "each attempt may burn more than the one before, without end",
         Edit(FEES, RAISED, "    raised = attempt.fee_limit_sun * 3 // 2\n"),
-        Edit(FEES, " and burned + raised <= fees.payout_cap_sun:", ":"),
+        Edit(FEES, " and burned + raised <= fees.cap_sun(payout.route):", ":"),
         Edit(
             "models/funds.py",
             "        max(wanted, payout.min_fee_limit_sun), policy.max_fee_limit_sun, "
@@ -106,7 +107,7 @@ MUTANTS = (
         ),
         Edit(
             "models/funds.py",
-            "    if payout.burned_sun + cost.max_cost_sun > policy.payout_cap_sun:",
+            "    if payout.burned_sun + cost.max_cost_sun > cap:",
             "    if False:",
         ),
         spared=FEES_ONLY,

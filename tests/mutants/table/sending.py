@@ -218,20 +218,18 @@ MUTANTS = (
         "a payout expires by its own clock while its bytes may still be included",
         Edit(
             MEMORY,
-            """\
-            for payout in self._judged_pending()
-            if payout.order.expires_at is not None and""",
-            """\
-            for payout in self._with(PayoutStatus.PENDING, PayoutStatus.PROCESSING)
-            if payout.order.expires_at is not None and""",
+            "self._with(*(OPEN - {PayoutStatus.PROCESSING}))",
+            "self._with(*OPEN)",
         ),
         Edit(
             "models/settlement.py",
-            '        by="housekeeper",\n',
+            '    return move(payout, PayoutStatus.EXPIRED, by="housekeeper", why=why)\n',
             """\
-        by="housekeeper",
-        close=payout.live_attempt,
-        close_as=AttemptState.DEAD if payout.live_attempt else None,
+    live = payout.live_attempt
+    state = AttemptState.DEAD if live else None
+    return move(
+        payout, PayoutStatus.EXPIRED, by="housekeeper", why=why, close=live, close_as=state
+    )
 """,
         ),
     ),
@@ -275,6 +273,6 @@ MUTANTS = (
     mutant(
         "signature-not-checked",
         "a signature is sent whoever made it",
-        Edit("services/attempts.py", "        if signer != self.owner:", "        if False:"),
+        Edit("services/attempts.py", "        if signer != wallet:", "        if False:"),
     ),
 )

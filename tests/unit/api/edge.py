@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,13 +22,17 @@ from models.caller import Caller
 from models.errors import PayoutError
 from models.limits import AmountLimits, check_amount
 from models.money import Currency
+from models.order import NewPayout, Order, PayoutReason, RouteName
 from models.pause import Activity, Pause
-from models.payout import NewPayout, Order, Payout, PayoutReason, PayoutStatus, Resolution
+from models.payout import Payout, PayoutStatus, Resolution
+from models.routes import Strategy
 from ports.store import Gate, PayoutQuery, StatusTotal, Unexplained
 from ports.throttle import Throttle
 from services.acts import Acts
 from services.audit import Audit
+from services.compliance import Compliance
 from services.payout_router import Created
+from services.quoting import LimitReport, Quote, RouteReport
 from services.tokens import Tokens
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
 from utils.metrics import Metrics
@@ -36,7 +40,7 @@ from utils.metrics import Metrics
 KEY = "k" * 64
 ALICE = "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
-LIMITS = AmountLimits(minimum=10_000, maximum=10_000_000_000, daily=100_000_000_000)
+LIMITS = AmountLimits(minimum=10_000, maximum=10_000_000_000)
 
 GOOD_BODY: Mapping[str, Any] = {
     "recipient_address": ALICE,
@@ -77,6 +81,10 @@ class FakeRouter:
     open_transfers: list[Unexplained] = field(default_factory=list)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     breaks_with: Exception | None = None
+    quoted: Quote = field(default_factory=lambda: Quote(None))
+    reports: Sequence[RouteReport] = ()
+    limited: LimitReport = field(default_factory=lambda: LimitReport({}, ()))
+    strategy: Strategy = Strategy.OPTIMAL
 
     def _note(self, *call: Any) -> None:
         self.asked.append(call)
@@ -120,6 +128,36 @@ class FakeRouter:
     ) -> Payout:
         self._note("resolve", caller, payout_id, action, reason)
         return self._visible(caller, payout_id)
+
+    async def approve(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        self._note("approve", caller, payout_id, comment)
+        return self._visible(caller, payout_id)
+
+    async def reject(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        self._note("reject", caller, payout_id, comment)
+        return self._visible(caller, payout_id)
+
+    async def release(self, caller: Caller, payout_id: str, comment: str) -> Payout:
+        self._note("release", caller, payout_id, comment)
+        return self._visible(caller, payout_id)
+
+    async def choose_route(
+        self, caller: Caller, payout_id: str, route: RouteName, reason: str
+    ) -> Payout:
+        self._note("choose_route", caller, payout_id, route, reason)
+        return replace(self._visible(caller, payout_id), route=route)
+
+    async def quote(self, caller: Caller, order: Order) -> Quote:
+        self._note("quote", caller, order)
+        return self.quoted
+
+    async def routes(self, caller: Caller) -> Sequence[RouteReport]:
+        self._note("routes", caller)
+        return self.reports
+
+    async def limits(self, caller: Caller, recipient: str | None) -> LimitReport:
+        self._note("limits", caller, recipient)
+        return self.limited
 
     async def stats(self, caller: Caller) -> Sequence[StatusTotal]:
         self._note("stats", caller)
@@ -182,6 +220,13 @@ class FakeContainer:
     def audit(self) -> Audit:
         """The real service, over a log in memory."""
         return Audit(self.store, Acts(self.store, lambda: uuid.uuid4().hex))
+
+    @property
+    def compliance(self) -> Compliance:
+        """The real service: what it keeps is in memory."""
+        acts = Acts(self.store, lambda: uuid.uuid4().hex)
+        validity = {level: timedelta(days=365) for level in (1, 2, 3)}
+        return Compliance(self.store, acts, validity)
 
     @property
     def tokens(self) -> Tokens:

@@ -8,8 +8,10 @@ from typing import Any
 import jwt
 import pytest
 
-from models.permission import Reach
+from models.permission import grants_of, parse_permission
+from tests.front import OpenDoor
 from tests.unit.api.edge import (
+    ALICE,
     GOOD_BODY,
     KEY,
     World,
@@ -121,8 +123,13 @@ async def test_what_a_token_says_is_who_calls(edge: World) -> None:
     caller = edge.router.asked[-1][1]
     assert (caller.subject, caller.role) == ("bob", "NODE_OPERATOR")
     assert (caller.node_id, caller.request_id) == ("node-7", "r1")
-    actions = ("payout:create", "payout:list", "payout:view", "payout:cancel")
-    assert caller.grants == dict.fromkeys(actions, Reach.NODE)
+    assert caller.grants == grants_of(
+        parse_permission(text)
+        for text in (
+            *(f"payout:{name}:node" for name in ("create", "quote", "urgent", "list", "view")),
+            *("payout:cancel:node", "limit:view:node", "route:view:all"),
+        )
+    )
 
 
 CALLS = {
@@ -136,6 +143,19 @@ CALLS = {
         {"action": "retry", "reason": "looked at it"},
     ),
     "payout:stats": ("GET", "/payouts/stats", None),
+    "payout:quote": ("POST", "/payouts/quote", GOOD_BODY),
+    "payout:approve": ("POST", f"/payouts/{payout_id(1)}/approve", {"comment": "checked"}),
+    "payout:reject": ("POST", f"/payouts/{payout_id(1)}/reject", {"comment": "checked"}),
+    "payout:release": ("POST", f"/payouts/{payout_id(1)}/release", {"comment": "checked"}),
+    "payout:route": (
+        "POST",
+        f"/payouts/{payout_id(1)}/route",
+        {"route": "direct", "reason": "v0 is slow"},
+    ),
+    "route:view": ("GET", "/routes", None),
+    "limit:view": ("GET", "/limits", None),
+    "compliance:view": ("GET", "/kyc", None),
+    "compliance:edit": ("PUT", f"/lists/deny/{ALICE}", {"reason": "fraud"}),
     "unexplained:view": ("GET", "/unexplained", None),
     "gate:view": ("GET", "/gates", None),
 }
@@ -190,6 +210,7 @@ async def test_what_needs_no_token(edge: World, path: str) -> None:
 
 async def test_everything_else_needs_one(edge: World) -> None:
     del edge.client.headers["Authorization"]
+    edge.container.throttle = OpenDoor()
     paths = edge.app.openapi()["paths"]
     asked = 0
     for path, operations in paths.items():
@@ -198,7 +219,7 @@ async def test_everything_else_needs_one(edge: World) -> None:
                 answer = await edge.client.request(method.upper(), path)
                 assert_problem(answer, 401, "P001")
                 asked += 1
-    assert asked >= 9
+    assert asked >= 30
 
 
 async def test_metrics_can_need_a_token() -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from models.address import ZERO_ADDRESS
-from models.payout import NewPayout, Order, PayoutReason
+from models.order import (
+    BatchWindow,
+    NewPayout,
+    Order,
+    PayoutReason,
+    PayoutType,
+    RouteChoice,
+)
 from tests.unit.api.edge import ALICE, GOOD_BODY, World, assert_problem, payout_id, world
 
 JSON = {"Content-Type": "application/json"}
@@ -32,7 +39,15 @@ async def test_a_payout_is_created_under_both_prefixes(edge: World, prefix: str)
         "status": "pending",
         "status_reason": None,
         "payout_type": "immediate",
-        "route": "v0",
+        "scheduled_at": None,
+        "batch_window": "interval",
+        "requested_route": "smart",
+        "route": None,
+        "wallet": None,
+        "findings": [],
+        "hold": None,
+        "approval": None,
+        "release_at": None,
         "reference": None,
         "description": None,
         "metadata": {},
@@ -66,6 +81,10 @@ async def test_every_field_reaches_the_use_case(edge: World) -> None:
         node_id="n",
         priority=10,
         expires_at="2030-02-01T01:00:00.123456+01:00",
+        payout_type="scheduled",
+        scheduled_at="2030-01-31T23:00:00Z",
+        batch_window="weekly",
+        route="direct",
     )
     assert asked.order == Order(
         recipient_address=ALICE,
@@ -79,6 +98,10 @@ async def test_every_field_reaches_the_use_case(edge: World) -> None:
         node_id="n",
         priority=10,
         expires_at=datetime(2030, 2, 1, 0, 0, 0, 123000, tzinfo=UTC),
+        payout_type=PayoutType.SCHEDULED,
+        scheduled_at=datetime(2030, 1, 31, 23, tzinfo=UTC),
+        batch_window=BatchWindow.WEEKLY,
+        route=RouteChoice.DIRECT,
     )
 
 
@@ -193,6 +216,12 @@ BAD_FIELDS: dict[str, tuple[str, Any, str]] = {
     "expiry a number": ("expires_at", 1_900_000_000, "P003"),
     "expiry out of range": ("expires_at", "0001-01-01T00:00:00+10:00", "P003"),
     "expiry no time": ("expires_at", "soon", "P003"),
+    "type unknown": ("payout_type", "later", "P003"),
+    "type null": ("payout_type", None, "P003"),
+    "route unknown": ("route", "v1", "P400"),
+    "route null": ("route", None, "P400"),
+    "window unknown": ("batch_window", "yearly", "P003"),
+    "schedule without offset": ("scheduled_at", "2030-01-31T12:00:00", "P003"),
     "metadata a list": ("metadata", [], "P003"),
     "metadata null": ("metadata", None, "P003"),
     "metadata of 21": ("metadata", {str(n): "" for n in range(21)}, "P003"),
@@ -393,10 +422,18 @@ async def test_the_fingerprint_ignores_how_a_body_is_written(edge: World) -> Non
         {"amount": "12.5"},
         {"amount": "12.500000"},
         {"priority": 5, "metadata": {}, "reference": None},
+        {"payout_type": "immediate", "batch_window": "interval", "route": "smart"},
     ]
     assert len({(await accepted(edge, **fields)).fingerprint for fields in written}) == 1
     expiries = ["2030-02-01T00:00:00Z", "2030-02-01T01:00:00+01:00"]
     assert len({(await accepted(edge, expires_at=e)).fingerprint for e in expiries}) == 1
+
+
+async def test_the_fingerprints_of_earlier_versions_stay(edge: World) -> None:
+    """A key that was used before a field was added still gives its payout."""
+    asked = await accepted(edge, reference="r", priority=6)
+    of_the_first_fields = "d9e5384b56652408e31f04c0747f33a9171f7e0b971c6de4a06587d58c539ee8"
+    assert asked.fingerprint == of_the_first_fields
 
 
 async def test_the_fingerprint_tells_every_field(edge: World) -> None:
@@ -413,6 +450,10 @@ async def test_the_fingerprint_tells_every_field(edge: World) -> None:
         {"node_id": "x"},
         {"priority": 6},
         {"expires_at": "2030-02-01T00:00:00Z"},
+        {"payout_type": "batch"},
+        {"scheduled_at": "2030-02-01T00:00:00Z"},
+        {"batch_window": "daily"},
+        {"route": "v0"},
     ]
     prints = {(await accepted(edge, **fields)).fingerprint for fields in changes}
     assert len(prints) == len(changes)

@@ -26,7 +26,7 @@ BODY_WORDS: dict[str, tuple[Any, str]] = {
 QUERY_WORDS = {
     "limit": ("0", "must be at least 1"),
     "txid": ("x", "must match ^[0-9a-fA-F]{64}$"),
-    "status": ("paid", "must be one of pending"),
+    "status": ("paid", "must be one of scheduled"),
 }
 
 

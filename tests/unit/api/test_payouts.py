@@ -9,6 +9,7 @@ from api.views import PayoutView, shown_transaction
 from models.chain import BlockRef, Hit, Transfer
 from models.errors import Reason
 from models.money import Currency
+from models.order import PayoutType, RouteName
 from models.payout import Payout, PayoutStatus, Resolution
 from models.transaction import Attempt, AttemptState
 from ports.store import PayoutQuery, Unexplained
@@ -153,6 +154,8 @@ async def test_every_filter_reaches_the_use_case(edge: World) -> None:
             "session_id": "s",
             "node_id": "n",
             "reference": "r",
+            "route": "kyc",
+            "payout_type": "batch",
             "created_from": "2030-01-01T00:00:00Z",
             "created_to": "2030-02-01T02:00:00+02:00",
         },
@@ -166,6 +169,8 @@ async def test_every_filter_reaches_the_use_case(edge: World) -> None:
         session_id="s",
         node_id="n",
         reference="r",
+        route=RouteName.KYC,
+        payout_type=PayoutType.BATCH,
         created_from=datetime(2030, 1, 1, tzinfo=UTC),
         created_to=datetime(2030, 2, 1, tzinfo=UTC),
     )
@@ -176,6 +181,8 @@ BAD_FILTERS = {
     "scope": ("scope", "all", "P003"),
     "unknown status": ("status", "paid", "P003"),
     "unknown currency": ("currency", "EUR", "P106"),
+    "unknown route": ("route", "smart", "P400"),
+    "unknown type": ("payout_type", "later", "P003"),
     "bad recipient": ("recipient", "T123", "P100"),
     "bad txid": ("txid", "ab", "P003"),
     "txid not hex": ("txid", "zz" * 32, "P003"),

@@ -24,7 +24,7 @@ scalars = (
     | st.integers()
     | st.floats()
     | surrogates
-    | st.sampled_from(["12.50", "USDT", "custom", ALICE, "2030-01-31T12:00:00Z"])
+    | st.sampled_from(["12.50", "USDT", "custom", ALICE, "2030-01-31T12:00:00Z", "batch", "v0"])
 )
 values = st.recursive(
     scalars,
@@ -32,7 +32,11 @@ values = st.recursive(
     max_leaves=10,
 )
 names = st.sampled_from(
-    [*GOOD_BODY, "reference", "description", "metadata", "session_id", "priority", "expires_at"]
+    [
+        *GOOD_BODY,
+        *("reference", "description", "metadata", "session_id", "priority", "expires_at"),
+        *("payout_type", "scheduled_at", "batch_window", "route"),
+    ]
 )
 near_misses = st.dictionaries(names | surrogates, values, max_size=4).map(
     lambda fields: {**GOOD_BODY, **fields}
@@ -95,9 +99,8 @@ def test_amounts_come_back_as_they_went(units: int) -> None:
 
 @given(number=st.integers(min_value=0, max_value=2**128 - 1))
 def test_cursors_come_back_as_they_went(number: int) -> None:
-    assert TypeAdapter(Cursor).validate_python(encode_cursor(payout_id(number))) == payout_id(
-        number
-    )
+    cursor = encode_cursor(payout_id(number))
+    assert TypeAdapter(Cursor).validate_python(cursor) == payout_id(number)
 
 
 @given(value=values)

@@ -18,6 +18,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from api.app import build_app
 from api.auth import Access, metrics_reader, public
+from api.body import CSV
 from models.payout import PayoutStatus
 from tests.access import (
     ASKS,
@@ -40,6 +41,7 @@ from tests.factories import a_payout
 from tests.front import Front, open_front, token
 
 TENANTS = (None, "acme")
+VERBS = ("cancel", "resolve", "approve", "reject", "release", "route")
 
 
 # ---- the routes, and what each needs to be asked ----
@@ -72,13 +74,20 @@ GUARDED = {
 }
 
 
+def operation_of(path: str, method: str) -> Any:
+    """What the OpenAPI document says of a route."""
+    return APP.openapi()["paths"][canonical(path)][method.lower()]
+
+
 def example_body(path: str, method: str) -> Any:
-    """The example of the route's request model, which the OpenAPI document shows."""
-    document = APP.openapi()
-    operation = document["paths"][canonical(path)][method.lower()]
+    """The example of the route's request model, which the OpenAPI document shows; bytes for CSV."""
+    document, operation = APP.openapi(), operation_of(path, method)
     if "requestBody" not in operation:
         return None
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    content = operation["requestBody"]["content"]
+    if CSV in content:
+        return content[CSV]["schema"]["examples"][0].encode()
+    schema = content["application/json"]["schema"]
     for choice in (schema, *schema.get("anyOf", ())):
         if "$ref" in choice:
             model = document["components"]["schemas"][choice["$ref"].rpartition("/")[2]]
@@ -96,10 +105,22 @@ async def request_for(front: Front, name: str, asking: Asking) -> dict[str, Any]
     if (prepare := BEFORE.get(canonical(name))) is not None:
         await prepare(front)
     values = {each: await OBJECTS[each](front, asking) for each in parameters}
+    body = example_body(template, method)
+    csv = {"content": body, "headers": {"Content-Type": CSV}}
     return {
         "method": method,
         "path": template.format(**values),
-        "json": example_body(template, method),
+        "params": example_parameters(template, method),
+        **(csv if isinstance(body, bytes) else {"json": body}),
+    }
+
+
+def example_parameters(path: str, method: str) -> dict[str, str]:
+    """The examples of the parameters in the query that a route needs."""
+    return {
+        each["name"]: each["schema"]["examples"][0]
+        for each in operation_of(path, method).get("parameters", ())
+        if each["in"] == "query" and each["required"]
     }
 
 
@@ -215,7 +236,7 @@ async def test_a_strangers_payout_and_none_are_told_alike(role: str) -> None:
     asking = Asking(role, "acme", OWNERS[-1], "alice")
     async with open_front() as front:
         there, not_there = await OBJECTS["payout_id"](front, asking), a_payout().payout_id
-        for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/resolve")):
+        for method, path in (("GET", ""), *(("POST", f"/{verb}") for verb in VERBS)):
             body = example_body(f"/payouts/{{payout_id}}{path}", method)
             problems = []
             for payout_id in (there, not_there):

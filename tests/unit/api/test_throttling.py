@@ -45,9 +45,13 @@ async def book(edge: World) -> Book:
 async def test_a_caller_pays_by_class_tenant_and_subject(edge: World, book: Book) -> None:
     await edge.client.get("/payouts")
     await edge.client.post("/payouts", json=dict(GOOD_BODY))
+    await edge.client.post("/payouts/quote", json=dict(GOOD_BODY))
     await edge.client.get("/payouts/x", headers=edge.as_role("USER", tenant="acme", sub="bob"))
     await edge.client.post("/payouts/x/cancel", headers=edge.as_role("USER", sub="a:b"))
-    assert book.keys == ["read::alice", "create::alice", "read:acme:bob", "act::a:b"]
+    assert book.keys == [
+        *("read::alice", "create::alice", "quote::alice"),
+        *("read:acme:bob", "act::a:b"),
+    ]
 
 
 async def test_no_tenant_and_subject_share_a_key_with_others(edge: World, book: Book) -> None:

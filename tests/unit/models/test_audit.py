@@ -209,6 +209,7 @@ def test_what_was_verified_up_to_a_head_goes_on_from_it_only() -> None:
         (S.PENDING, S.COMPLETED, S.PENDING),
         (S.PENDING, S.CANCELLED, S.PROCESSING),
         (S.PENDING, S.PROCESSING, S.CANCELLED),
+        (S.PENDING, S.PENDING),
     ],
 )
 def test_an_illegal_move_is_found(way: Sequence[PayoutStatus]) -> None:
@@ -216,6 +217,22 @@ def test_an_illegal_move_is_found(way: Sequence[PayoutStatus]) -> None:
     assert fault is not None
     assert (fault.number, fault.kind) == (len(way), K.CONTRADICTION)
     assert f"cannot become {way[-1]}" in fault.message
+
+
+def test_what_is_done_to_a_payout_where_it_stands_is_told_and_is_no_move() -> None:
+    waiting = history_of(S.AWAITING_APPROVAL, S.AWAITING_APPROVAL, S.PENDING)
+    history = (waiting[0], replace(waiting[1], act="approved"), waiting[2])
+    log = a_log(*records_of(a_story(history=history)))
+    assert verify(log).fault is None
+    assert [entry.record.action for entry in log] == [
+        *("payout:awaiting_approval", "payout:approved", "payout:pending")
+    ]
+
+
+def test_nothing_is_done_to_an_ended_payout() -> None:
+    ended = history_of(S.PENDING, S.CANCELLED, S.CANCELLED)
+    history = (*ended[:2], replace(ended[2], act="approved"))
+    assert verify(a_log(*records_of(a_story(history=history)))).fault is not None
 
 
 FIRST, SECOND, THIRD = records_of(a_story())

@@ -155,10 +155,12 @@ amounts = st.integers(0, 10**12)
 
 @given(amounts, amounts, amounts, amounts, amounts, amounts)
 def test_what_is_in_flight_is_not_promised_again(
-    trx: int, usdt: int, taken_trx: int, taken_usdt: int, promised: int, ceiling: int
+    trx: int, usdt: int, taken_trx: int, taken_usdt: int, promised: int, fees_left: int
 ) -> None:
-    left = purse(Balances(trx, usdt), Balances(taken_trx, taken_usdt), promised, ceiling)
-    assert left == Purse(trx - taken_trx - promised, usdt - taken_usdt, ceiling - promised)
+    """What all wallets may still burn has the fees in flight taken off already (test_funds.py of
+    the services)."""
+    left = purse(Balances(trx, usdt), Balances(taken_trx, taken_usdt), promised, fees_left)
+    assert left == Purse(trx - taken_trx - promised, usdt - taken_usdt, fees_left)
 
 
 def cost_of(payout: Payout, energy: int | None = None, rates: FeeRates = RATES) -> Cost:

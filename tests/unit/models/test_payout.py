@@ -1,13 +1,17 @@
 """The table of legal moves, the guarded writes made from it, and what a payout's past allows."""
 
+from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.approval import Approval, Consent
 from models.chain import Hit
 from models.errors import PayoutError, Reason
+from models.findings import Hold
 from models.payout import (
     LEGAL_MOVES,
     OPEN,
@@ -21,13 +25,17 @@ from models.payout import (
     has_success,
     hits_of,
     move,
+    next_status,
     paid_hit,
+    told,
+    untouched,
+    waits_for,
 )
 from models.transaction import Attempt, AttemptState
-from tests.factories import a_hit, a_payout, an_attempt
+from tests.factories import LONG_AGO, a_hit, a_payout, an_attempt
 
 S = PayoutStatus
-ENDS = {S.COMPLETED, S.FAILED, S.CANCELLED, S.EXPIRED}
+ENDS = {S.COMPLETED, S.FAILED, S.CANCELLED, S.REJECTED, S.EXPIRED}
 
 statuses = st.sampled_from(PayoutStatus)
 
@@ -49,7 +57,7 @@ def test_every_status_has_its_moves() -> None:
     assert set(LEGAL_MOVES) == set(PayoutStatus)
 
 
-def test_terminal_states_have_no_exit_and_are_the_four() -> None:
+def test_terminal_states_have_no_exit_and_are_the_five() -> None:
     assert TERMINAL == ENDS
     assert all(not LEGAL_MOVES[status] for status in TERMINAL)
 
@@ -193,3 +201,55 @@ def mismatched() -> Attempt:
 )
 def test_the_hit_that_paid(fields: dict[str, Any], hit: Hit | None) -> None:
     assert paid_hit(standing(S.COMPLETED, **fields)) == hit
+
+
+# what a payout waits for
+
+NOW = LONG_AGO + timedelta(days=1)
+HOLD = Hold(("large",), "100000.00 USDT is looked at before it is paid", "P600", ("ADMIN",))
+ADA = Consent("ada", "ADMIN", LONG_AGO, "fine")
+MISSING = Approval("high_value", 1, ("ADMIN",), 1_800, LONG_AGO + timedelta(hours=1))
+GIVEN = Approval("high_value", 1, ("ADMIN",), 1_800, LONG_AGO + timedelta(hours=1), (ADA,))
+LATER = NOW + timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("hold", "approval", "release_at"),
+    [*product((None, HOLD), (None, MISSING, GIVEN), (None, LONG_AGO, NOW, LATER))],
+)
+def test_a_hold_goes_before_an_approval_and_that_before_a_time(
+    hold: Hold | None, approval: Approval | None, release_at: Any
+) -> None:
+    payout = a_payout(hold=hold, approval=approval, release_at=release_at)
+    status, why = next_status(payout, NOW), waits_for(payout, NOW)
+    if hold is not None:
+        assert (status, why) == (S.NEEDS_REVIEW, Reason(HOLD.code, HOLD.text))
+    elif approval is MISSING:
+        assert (status, why) == (
+            S.AWAITING_APPROVAL,
+            Reason("P602", "needs 1 more approval (ADMIN) until 2024-01-01 01:00:00 UTC"),
+        )
+    elif release_at is LATER:
+        assert (status, why) == (S.SCHEDULED, Reason(None, "waits until 2024-01-02 00:00:00 UTC"))
+    else:
+        assert (status, why) == (S.PENDING, None)
+
+
+@pytest.mark.parametrize("status", sorted(OPEN - {S.PROCESSING}))
+def test_what_is_told_stays_where_it_is(status: PayoutStatus) -> None:
+    why = Reason(None, "fine")
+    change = told(standing(status, version=3), "approved", by="ADMIN:ada", why=why)
+    assert change.guard == Guard(status, version=3)
+    assert (change.to_status, change.act, change.why) == (status, "approved", why)
+    assert change.is_told
+
+
+@pytest.mark.parametrize("status", sorted(OPEN))
+def test_what_is_left_untouched_is_guarded_by_all_that_was_read(status: PayoutStatus) -> None:
+    payout = standing(status, version=3, status_reason=Reason("P200", "short"))
+    change = untouched(payout)
+    live = payout.live_attempt
+    assert change.guard == Guard(status, live.txid if live else None, version=3)
+    assert (change.to_status, change.why) == (status, payout.status_reason)
+    assert not change.is_told
+    assert not change.fields

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.memory.changes import changed, guard_holds
+from models.approval import Approval
 from models.chain import Cursor, FeeDay, Hit
+from models.compliance import Screening
 from models.errors import PayoutError, Reason
+from models.findings import Effect, Finding, Hold
 from models.money import BASE_UNITS
-from models.payout import Change, Guard, Payout, PayoutStatus
+from models.payout import OPEN, TERMINAL, Change, Guard, Payout, PayoutStatus
 from models.policy import FeePolicy
 from models.settlement import (
     FailureFacts,
@@ -27,10 +30,11 @@ from models.settlement import (
     live_hit,
     put_off,
     refuse,
+    stop,
     utc_day,
 )
 from models.transaction import Attempt, AttemptState, Verdict, judge
-from tests.factories import a_block, a_cursor, a_hit, a_payout, an_attempt, an_order
+from tests.factories import LONG_AGO, a_block, a_cursor, a_hit, a_payout, an_attempt, an_order
 
 S = PayoutStatus
 FEES = FeePolicy(
@@ -297,20 +301,77 @@ def test_a_dead_attempt_that_was_included_keeps_a_payout_from_being_paid_again(
     assert change.guard == Guard(S.PENDING, version=0)
 
 
-def test_expiry_ends_a_pending_payout() -> None:
-    change = after_expiry(a_payout(version=4))
-    assert (change.to_status, change.guard) == (S.EXPIRED, Guard(S.PENDING, version=4))
+@pytest.mark.parametrize("status", sorted(OPEN - {S.PROCESSING}))
+def test_expiry_ends_a_payout_without_a_live_attempt(status: PayoutStatus) -> None:
+    change = after_expiry(a_payout(version=4, status=status))
+    assert (change.to_status, change.guard) == (S.EXPIRED, Guard(status, version=4))
     assert (change.by, change.why) == (
         "housekeeper",
         Reason("P503", "expired before it could be paid"),
     )
 
 
-@pytest.mark.parametrize("status", [S.COMPLETED, S.FAILED, S.CANCELLED, S.EXPIRED, S.NEEDS_REVIEW])
+SOON, LATER = LONG_AGO + timedelta(hours=1), LONG_AGO + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "approval_until", "expires_at", "code"),
+    [
+        (S.AWAITING_APPROVAL, SOON, None, "P603"),
+        (S.AWAITING_APPROVAL, SOON, LATER, "P603"),
+        (S.AWAITING_APPROVAL, SOON, SOON, "P503"),
+        (S.AWAITING_APPROVAL, LATER, SOON, "P503"),
+        (S.PENDING, SOON, LATER, "P503"),
+    ],
+    ids=["approval", "approval first", "both at once", "expiry first", "approved"],
+)
+def test_what_was_over_first_is_the_reason(
+    status: PayoutStatus, approval_until: datetime, expires_at: datetime | None, code: str
+) -> None:
+    approval = Approval("high_value", 1, ("APPROVER",), 1_800, approval_until)
+    order = an_order(expires_at=expires_at)
+    change = after_expiry(a_payout(status=status, approval=approval, order=order))
+    assert change.why is not None
+    assert change.why.code == code
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL))
 def test_nothing_else_expires(status: PayoutStatus) -> None:
     with pytest.raises(PayoutError) as refusal:
         after_expiry(a_payout(status=status))
     assert refusal.value.code == "P500"
+
+
+BEFORE = Finding("routing.optimal", Effect.NOTE, "the route v0 has 900 of 1000 points")
+DENIED = Finding("deny_list", Effect.REFUSE, "the recipient is on the deny list", "P107")
+LOOKED_AT = Finding("sanctions", Effect.HOLD, "the recipient is on the sanctions list", "P601")
+HELD = Hold(("sanctions",), LOOKED_AT.text, "P601", ("ADMIN",))
+
+
+@pytest.mark.parametrize(
+    ("said", "to", "hold"),
+    [
+        (Screening((LOOKED_AT,), hold=HELD), S.NEEDS_REVIEW, HELD),
+        (Screening((DENIED,), refusal=DENIED), S.REJECTED, None),
+        (Screening((LOOKED_AT, DENIED), refusal=DENIED, hold=HELD), S.REJECTED, None),
+    ],
+    ids=["held", "refused", "both"],
+)
+def test_a_rule_that_is_asked_again_stops_a_claimed_payout(
+    said: Screening, to: PayoutStatus, hold: Hold | None
+) -> None:
+    payout = a_payout(version=4, findings=(BEFORE,))
+    change = stop(payout, "token", said)
+    assert change.guard == Guard(S.PENDING, version=4, lease_token="token")
+    assert (change.to_status, change.by) == (to, "dispatcher")
+    stopped = DENIED if said.refusal else LOOKED_AT
+    assert change.why == Reason(stopped.code, stopped.text)
+    assert change.fields == {"findings": (BEFORE, *said.findings), "hold": hold}
+
+
+def test_what_no_rule_stops_is_not_stopped() -> None:
+    with pytest.raises(ValueError, match="no rule stops"):
+        stop(a_payout(), "token", Screening((BEFORE,)))
 
 
 WHY = Reason("P200", "the wallet's USDT balance is too low")

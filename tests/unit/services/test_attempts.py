@@ -55,7 +55,7 @@ class CountingSigner:
 
 
 def builder(codec: Any = None, signer: Any = None) -> AttemptBuilder:
-    return AttemptBuilder(codec or ProtobufCodec(), signer or SIGNER, USDT_CONTRACT)
+    return AttemptBuilder(codec or ProtobufCodec(), [signer or SIGNER], USDT_CONTRACT)
 
 
 @given(

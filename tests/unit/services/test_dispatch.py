@@ -10,7 +10,9 @@ from adapters.memory.store import MemoryPayoutStore
 from devnet.devnet import Devnet
 from devnet.settings import DevnetSettings
 from models.chain import BLOCK_INTERVAL_MS
+from models.compliance import Rule, RuleKind
 from models.errors import Reason
+from models.findings import Effect
 from models.money import Currency
 from models.pause import Activity, Pause
 from models.payout import Guard, Payout, PayoutStatus, move
@@ -24,10 +26,12 @@ from services.attempts import AttemptBuilder, UnbuildableError
 from services.dispatch import LOOK_SECONDS, LOOK_TRIES, recording
 from services.gate import Closed
 from tests.factories import a_cursor, a_hit, a_payout, an_attempt
-from tests.harness import POLICIES, SERVICE, SOLID_LAG, FakeClock, House, open_house
+from tests.harness import DECISIONS, POLICIES, SERVICE, SOLID_LAG, FakeClock, House, open_house
 from tests.unit.services.faulty_store import FaultyStore
 
 S = PayoutStatus
+DENY_LIST = Rule("deny_list", RuleKind.DENY_LIST, Effect.REFUSE, at_dispatch=True)
+ASKING_AGAIN = replace(POLICIES, decisions=replace(DECISIONS, rules=(DENY_LIST,)))
 
 
 async def a_house(**options: object) -> House:
@@ -59,9 +63,9 @@ async def test_a_cancel_between_claim_and_record_wins_and_nothing_is_sent() -> N
     assert ((await house.get(other)).status, house.paid(other)) == (S.COMPLETED, 1)
 
 
-@pytest.mark.parametrize("step", ["exposure", "now", "apply"])
+@pytest.mark.parametrize("step", ["listed", "exposures", "apply"])
 async def test_a_cancel_wins_at_every_step_up_to_the_record(step: str) -> None:
-    house = await a_house()
+    house = await a_house(policies=ASKING_AGAIN)
     payout = await house.create()
 
     async def claimed() -> None:
@@ -172,7 +176,7 @@ async def test_a_lease_that_ran_out_records_nothing() -> None:
         house.clock.tick(POLICIES.dispatch.lease_seconds + 1)
         await house.store.claim(1, "replica-2", "another token", 60)
 
-    house.store.meanwhile("exposure", "before", another)
+    house.store.meanwhile("exposures", "before", another)
     await house.dispatch()
     after = await house.get(payout)
     assert (after.status, after.txids) == (S.PENDING, ())
@@ -180,9 +184,9 @@ async def test_a_lease_that_ran_out_records_nothing() -> None:
     assert after.lease.owner == "replica-2"
 
 
-@pytest.mark.parametrize("step", ["exposure", "now"])
+@pytest.mark.parametrize("step", ["listed", "exposures"])
 async def test_what_was_claimed_in_vain_is_handed_back(step: str) -> None:
-    house = await a_house()
+    house = await a_house(policies=ASKING_AGAIN)
     payout = await house.create()
 
     async def claimed() -> None:
@@ -276,7 +280,7 @@ async def test_what_is_handed_back_still_says_why_it_waited() -> None:
     house.clock.tick(POLICIES.dispatch.skip_seconds)
 
     async def claimed() -> None:
-        house.store.fail("exposure", "before")
+        house.store.fail("exposures", "before")
 
     house.store.meanwhile("claim", "after", claimed)
     with pytest.raises(StoreError):
@@ -304,9 +308,9 @@ async def test_a_hit_on_a_dead_attempt_keeps_a_claimed_payout_from_being_recorde
     dead = payout.attempts[0]
 
     async def included() -> None:
-        await settle_on(house, a_hit(dead, owner=house.ports.signer.address))
+        await settle_on(house, a_hit(dead, owner=house.wallet))
 
-    house.store.meanwhile("exposure", "before", included)
+    house.store.meanwhile("exposures", "before", included)
     await house.dispatch()
     after = await house.get(payout)
     assert after.live_attempt is None
@@ -317,7 +321,7 @@ async def test_a_payout_that_was_paid_by_a_dead_attempt_waits_for_a_person() -> 
     """Even when somebody opens the gate that the wrong proof closed."""
     house = await a_house()
     payout = await dead_once(house)
-    await settle_on(house, a_hit(payout.attempts[0], owner=house.ports.signer.address))
+    await settle_on(house, a_hit(payout.attempts[0], owner=house.wallet))
     await house.services.settlement.settle_hits()
     assert [gate.name for gate in await house.store.gates()] == ["frozen"]
     await house.store.open_gate("frozen")
@@ -329,7 +333,7 @@ async def test_a_payout_that_was_paid_by_a_dead_attempt_waits_for_a_person() -> 
 async def dead_once(house: House) -> Payout:
     """A pending payout whose one attempt, never sent, was declared dead."""
     payout = await house.create()
-    attempt = an_attempt(payout, owner=house.ports.signer.address)
+    attempt = an_attempt(payout, owner=house.wallet)
     await house.store.apply([move(payout, S.PROCESSING, by="dispatcher", record=attempt)])
     live = await house.get(payout)
     death = after_death(live, attempt, a_cursor(10**6), house.clock.at, max_deaths=3)
@@ -422,7 +426,7 @@ class Stopwatch:
 async def a_slow_house(seconds: float, pause: Pause | None) -> House:
     """A house in which pricing the next group takes so long, while somebody pauses."""
     house = await a_house()
-    Stopwatch(house).takes("exposure", seconds, pause)
+    Stopwatch(house).takes("exposures", seconds, pause)
     return house
 
 
@@ -488,7 +492,7 @@ async def test_a_look_that_is_answered_late_does_not_count(slow_looks: int) -> N
     house.store.calls.clear()
 
     async def claimed() -> None:
-        watch.takes("exposure", LOOK_SECONDS + 0.1)
+        watch.takes("exposures", LOOK_SECONDS + 0.1)
         for _ in range(slow_looks):
             watch.takes("standing", LOOK_SECONDS + 0.1)
 
@@ -509,7 +513,7 @@ async def test_a_group_with_nothing_to_record_is_not_looked_at_again() -> None:
     empty = Devnet(DevnetSettings(nodes=1, solid_lag=SOLID_LAG, wallet_token_units=0))
     house = await a_house(net=empty)
     await house.create()
-    Stopwatch(house).takes("exposure", 60)
+    Stopwatch(house).takes("exposures", 60)
     house.store.calls.clear()
     await house.services.dispatcher.run_group()
     assert house.store.calls.count("standing") == 1

@@ -1,5 +1,6 @@
 """Every reason for which nothing may be built."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from models.chain import BlockRef, Cursor
 from models.money import Currency
 from models.policy import AttemptPolicy
 from services.gate import RESTORED, WALLET_GATE, DispatchGate, OpensAt, opening
-from tests.factories import OWNER, a_block, a_cursor, a_hit
+from tests.factories import OWNER, RECIPIENT, a_block, a_cursor, a_hit
 from tests.harness import SERVICE, FakeClock
 from tests.unit.services.desk import a_desk
 
@@ -35,9 +36,13 @@ class Head:
 
 
 def a_gate(
-    store: MemoryPayoutStore, head: int = 1_000, *, quarantine: bool = False
+    store: MemoryPayoutStore,
+    head: int = 1_000,
+    *,
+    quarantine: bool = False,
+    wallets: Sequence[str] = (OWNER,),
 ) -> DispatchGate:
-    return DispatchGate(store, Head(head), POLICY, wallet=OWNER, quarantine=quarantine)  # type: ignore[arg-type]
+    return DispatchGate(store, Head(head), POLICY, wallets=wallets, quarantine=quarantine)  # type: ignore[arg-type]
 
 
 async def at(store: MemoryPayoutStore, cursor: Cursor) -> None:
@@ -68,7 +73,7 @@ async def test_opens_when_the_cursor_reaches_the_head_of_the_start(
 
 async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> None:
     chain = Head(1_000)
-    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallets=[OWNER], quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == []
     chain.number = 2_000  # the chain goes on while solid blocks lag
@@ -77,7 +82,7 @@ async def test_the_head_of_the_start_is_asked_once(store: MemoryPayoutStore) -> 
 
 async def test_opens_only_on_a_block_that_nobody_doubts(store: MemoryPayoutStore) -> None:
     chain = Head(1_000)
-    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallets=[OWNER], quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     chain.against = "the other one has another block"
     assert await names(gate) == ["unconfirmed"]
@@ -89,7 +94,7 @@ async def test_opens_only_on_a_block_that_nobody_doubts(store: MemoryPayoutStore
 
 async def test_a_head_that_no_chain_of_ours_has_is_forgotten(store: MemoryPayoutStore) -> None:
     chain = Head(10**9)
-    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallets=[OWNER], quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == ["catching_up"]
     chain.number = 1_001
@@ -100,7 +105,7 @@ async def test_a_head_that_no_chain_of_ours_has_is_forgotten(store: MemoryPayout
 
 async def test_a_fork_brings_dispatch_forward_by_nothing(store: MemoryPayoutStore) -> None:
     chain = Head(1_100)
-    gate = DispatchGate(store, chain, POLICY, wallet=OWNER, quarantine=False)  # type: ignore[arg-type]
+    gate = DispatchGate(store, chain, POLICY, wallets=[OWNER], quarantine=False)  # type: ignore[arg-type]
     await at(store, a_cursor(1_000))
     assert await names(gate) == ["catching_up"]
     chain.number = 1_000
@@ -286,6 +291,38 @@ async def test_what_a_person_paused_is_closed(
     for name in gates:
         await store.open_gate(name)
     assert (await gate.look()).closed == ()
+
+
+TWO = (OWNER, RECIPIENT)
+
+
+@pytest.mark.parametrize(
+    ("gates", "closed", "wallets"),
+    [
+        ([], [], {*TWO}),
+        ([OWNER], [], {RECIPIENT}),
+        ([RECIPIENT, "TSomeOtherWallet"], [], {OWNER}),
+        ([*TWO], ["pause:dispatch:wallet"] * 2, set()),
+    ],
+    ids=["none", "one", "the other", "both"],
+)
+async def test_a_wallet_that_is_paused_leaves_the_others_open(
+    store: MemoryPayoutStore, gates: list[str], closed: list[str], wallets: set[str]
+) -> None:
+    await at(store, a_cursor(1_000))
+    for wallet in gates:
+        await store.close_gate(f"pause:dispatch:{wallet}", "because", closed_by="ADMIN:ada")
+    view = await a_gate(store, wallets=TWO).look()
+    assert [each.name for each in view.closed] == closed
+    assert view.wallets == wallets
+
+
+async def test_the_closed_gates_of_wallets_are_told_by_wallet(store: MemoryPayoutStore) -> None:
+    await at(store, a_cursor(1_000))
+    await store.close_gate(WALLET_GATE + RECIPIENT, "empty", needs_usdt=5)
+    view = await a_gate(store, wallets=TWO).look()
+    assert {wallet: gate.needs_usdt for wallet, gate in view.gates.items()} == {RECIPIENT: 5}
+    assert view.wallets == {*TWO}
 
 
 async def test_a_pause_says_what_and_why(store: MemoryPayoutStore) -> None:

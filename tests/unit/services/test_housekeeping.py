@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
+from models.approval import Approval
 from models.errors import Reason
-from models.payout import PayoutStatus, Reservation
+from models.payout import OPEN, Payout, PayoutStatus, Reservation
+from models.transaction import AttemptState
 from ports.store import StoreError
 from services.housekeeping import EXPIRE_GROUP, Housekeeping
 from services.limits import ORPHAN_AGE_SECONDS
 from services.transitions import Transitions
-from tests.factories import a_cursor, a_hit, a_payout, an_attempt, an_order
+from tests.factories import a_cursor, a_hit, a_payout, a_window, an_attempt, an_order
 from tests.unit.services.desk import SERVICE, Desk, a_desk
 from tests.unit.services.faulty_store import FaultyStore
 
@@ -46,15 +48,63 @@ async def test_a_pending_payout_expires_and_gives_back_what_it_reserved() -> Non
     assert await keeper(desk).run() == 0
 
 
-@pytest.mark.parametrize("standing", sorted(set(PayoutStatus) - {S.PENDING}))
-async def test_nothing_but_a_pending_payout_expires(standing: PayoutStatus) -> None:
+@pytest.mark.parametrize("standing", sorted(PayoutStatus))
+async def test_what_is_open_and_has_no_live_attempt_expires(standing: PayoutStatus) -> None:
     desk = a_desk()
     live = an_attempt() if standing is S.PROCESSING else None
     order = an_order(expires_at=desk.clock.at - timedelta(days=1))
     payout = a_payout(status=standing, order=order, live_attempt=live)
     await desk.memory.insert(payout)
     await keeper(desk).run()
-    assert await status(desk, payout.payout_id) is standing
+    expires = standing in OPEN - {S.PROCESSING}
+    assert await status(desk, payout.payout_id) is (S.EXPIRED if expires else standing)
+
+
+async def test_what_money_may_have_moved_for_does_not_expire() -> None:
+    desk = a_desk()
+    order = an_order(expires_at=desk.clock.at - timedelta(days=1))
+    attempt = an_attempt(state=AttemptState.SETTLED)
+    payout = a_payout(status=S.NEEDS_REVIEW, order=order, hits=(a_hit(attempt),))
+    await desk.memory.insert(payout)
+    await keeper(desk).run()
+    assert await status(desk, payout.payout_id) is S.NEEDS_REVIEW
+
+
+def awaiting(desk: Desk, seconds: float, **fields: Any) -> Payout:
+    """A payout whose approval times out so many seconds from now."""
+    expires_at = desk.clock.at + timedelta(seconds=seconds)
+    approval = Approval("high_value", 1, ("APPROVER",), 1_800, expires_at)
+    return a_payout(status=S.AWAITING_APPROVAL, approval=approval, **fields)
+
+
+async def test_what_nobody_approves_in_time_expires_and_gives_back_what_it_reserved() -> None:
+    desk = a_desk()
+    payout = awaiting(desk, 60, window_ids=(desk.window_id,))
+    window = a_window(desk.window_id, maximum=10**9)
+    await desk.limits.reserve([window], payout.payout_id, payout.order.amount)
+    await desk.memory.insert(payout)
+    desk.clock.tick(59)
+    assert await keeper(desk).run() == 0
+    desk.clock.tick(1)
+    assert await keeper(desk).run() == 2  # expired, and its reservation finished
+    after = await desk.memory.get(payout.payout_id)
+    assert after is not None
+    assert (after.status, after.reservation) == (S.EXPIRED, Reservation.RELEASED)
+    assert after.status_reason == Reason("P603", "nobody approved it in time")
+    assert (after.history[-1].by, await desk.used()) == ("housekeeper", 0)
+    assert await keeper(desk).run() == 0
+
+
+async def test_a_payout_that_expires_while_nobody_approves_ends_once() -> None:
+    desk = a_desk()
+    payout = awaiting(desk, -1, order=an_order(expires_at=desk.clock.at - timedelta(days=1)))
+    await desk.memory.insert(payout)
+    assert await keeper(desk).run() == 2
+    after = await desk.memory.get(payout.payout_id)
+    assert after is not None
+    assert (after.status, len(after.history)) == (S.EXPIRED, 1)
+    assert after.status_reason is not None
+    assert after.status_reason.code == "P503"
 
 
 async def test_a_payout_without_a_deadline_never_expires() -> None:

@@ -150,8 +150,8 @@ async def test_a_full_day_says_what_is_left_and_until_when() -> None:
         await desk.create(amount=11 * BASE_UNITS)
     assert refusal.value.code == "P103"
     assert refusal.value.extra == {
-        "limit": "1000.00",
-        "left": "10.00",
+        "limit": "1000.00 USDT",
+        "left": "10.00 USDT",
         "resets_at": "2026-03-02T00:00:00Z",
     }
     await desk.create(amount=10 * BASE_UNITS)

@@ -3,15 +3,20 @@ people who click. What must hold is held after every step."""
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.signer.local import LocalSigner
 from adapters.tron.codec import ProtobufCodec
+from models.approval import ApprovalRule, Workflow, complete
+from models.compliance import Facts, Rule, RuleKind, screen
 from models.errors import PayoutError, Reason
+from models.findings import Effect
 from models.funds import Cost
-from models.money import BASE_UNITS
+from models.money import BASE_UNITS, Currency
+from models.order import PayoutType
 from models.payout import (
     TERMINAL,
     Change,
@@ -23,6 +28,7 @@ from models.payout import (
     hits_of,
 )
 from models.policy import FeePolicy
+from models.registry import AddressList
 from models.settlement import (
     FailureFacts,
     after_death,
@@ -33,28 +39,56 @@ from models.settlement import (
     live_hit,
     put_off,
     refuse,
+    stop,
 )
 from models.transaction import Attempt, AttemptState, Verdict, judge
 from ports.store import PayoutQuery
 from services.attempts import Anchor, AttemptBuilder, UnbuildableError
 from services.dispatch import recording
 from tests.factories import USDT_CONTRACT, a_block, a_cursor, a_hit
+from tests.harness import DECISIONS
 from tests.unit.services.desk import SERVICE, a_desk
 
 FEES = FeePolicy(20 * BASE_UNITS, 60 * BASE_UNITS, 100 * BASE_UNITS, 5_000 * BASE_UNITS)
 COST = Cost(FEES.fee_limit_sun, FEES.fee_limit_sun + 500_000)
 RESULTS = ["SUCCESS", "SUCCESS", "MISMATCH", "REVERT", "OUT_OF_ENERGY"]
-BUILDER = AttemptBuilder(ProtobufCodec(), LocalSigner(b"\x01" * 32), USDT_CONTRACT)
+SIGNER = LocalSigner(b"\x01" * 32)
+BUILDER = AttemptBuilder(ProtobufCodec(), [SIGNER], USDT_CONTRACT)
+CHECKERS = [replace(SERVICE, subject=name, role="CHECKER") for name in ("ada", "bob", "platform")]
+"""People who decide; the last one is the maker of every payout here."""
 
+LARGE = 100 * BASE_UNITS
+REVIEW = Rule(
+    name="large",
+    kind=RuleKind.AMOUNT_REVIEW,
+    effect=Effect.HOLD,
+    roles=("CHECKER",),
+    from_amount={Currency.USDT: LARGE},
+)
+TWO_CONSENTS = ApprovalRule(
+    Workflow("two", needed=2, roles=("CHECKER",), timeout_seconds=2_000),
+    payout_types=frozenset({PayoutType.SCHEDULED}),
+)
+POLICY = replace(DECISIONS, rules=(REVIEW,), approvals=(TWO_CONSENTS,))
 
-AFTER_THE_END = ["include", "write_late", "cancel", "resolve", "sweep"]
+WAITING = {PayoutStatus.PENDING, PayoutStatus.SCHEDULED, PayoutStatus.AWAITING_APPROVAL}
+AFTER_THE_END = ["include", "write_late", "cancel", "resolve", "sweep", "release", "reject"]
 STEPS = {
+    PayoutStatus.SCHEDULED: [*["schedule"] * 8, "expire", "cancel", "write_late", "release"],
+    PayoutStatus.AWAITING_APPROVAL: [
+        *["approve"] * 12,
+        *["schedule", "expire", "reject", "cancel", "write", "write_late", "resolve"],
+    ],
     PayoutStatus.PENDING: [
-        *["build", "write", "include"] * 3,
-        *["write_late", "judge", "expire", "cancel"],
+        *["build", "write", "include"] * 4,
+        *["write_late", "judge", "expire", "cancel", "stop", "stop", "release"],
     ],
     PayoutStatus.PROCESSING: [*["die", "write"] * 3, "include", "judge", "write_late", "cancel"],
-    PayoutStatus.NEEDS_REVIEW: [*["resolve", "include"] * 2, "write_late", "cancel"],
+    PayoutStatus.NEEDS_REVIEW: [
+        *["release"] * 5,
+        *["resolve", "include"] * 2,
+        *["write_late", "cancel", "reject", "approve"],
+    ],
 }
 """What can happen to a payout, by where it stands; what leads further is likelier."""
 
@@ -63,7 +97,7 @@ class Life:
     """A payout, and the decisions about it that were made but not written yet."""
 
     def __init__(self) -> None:
-        self.desk = a_desk()
+        self.desk = a_desk(decisions=POLICY, wallets=[SIGNER.address])
         self.decided: list[Change] = []
 
     async def payout(self) -> Payout:
@@ -93,6 +127,39 @@ class Life:
                 recording(claimed, attempt, token),
             ]
 
+    async def stop(self, _: Payout, number: int) -> None:
+        """A rule that is asked again before dispatch refuses the payout, or holds it."""
+        token = f"token {len(self.decided)}"
+        for claimed in (await self.desk.memory.claim(1, "replica", token, 60)).payouts:
+            effect = (Effect.REFUSE, Effect.HOLD)[number % 2]
+            rule = Rule("deny", RuleKind.DENY_LIST, effect, ("CHECKER",), at_dispatch=True)
+            facts = Facts(lists=[AddressList.DENY])
+            now = self.desk.clock.at
+            said = screen(
+                claimed.order, facts, [rule], now, at_dispatch=True, released=claimed.released
+            )
+            if said.refusal or said.hold:
+                self.decided.append(stop(claimed, token, said))
+
+    async def schedule(self, _: Payout, __: int) -> None:
+        await self.desk.scheduling.run()
+
+    async def approve(self, payout: Payout, number: int) -> None:
+        await self._decide(self.desk.router.approve, payout, number)
+
+    async def reject(self, payout: Payout, number: int) -> None:
+        await self._decide(self.desk.router.reject, payout, number)
+
+    async def release(self, payout: Payout, number: int) -> None:
+        await self._decide(self.desk.router.release, payout, number)
+
+    async def _decide(self, act: Any, payout: Payout, number: int) -> None:
+        who = CHECKERS[number % len(CHECKERS)]
+        try:
+            await act(who, payout.payout_id, "clicked")
+        except PayoutError as refusal:
+            assert refusal.code in ("P002", "P500", "P603")  # noqa: PT017
+
     async def include(self, payout: Payout, number: int) -> None:
         """Some attempt turns up in a solid block: the live one, or one that was proven dead."""
         attempts = [*payout.attempts, *([payout.live_attempt] if payout.live_attempt else [])]
@@ -121,7 +188,7 @@ class Life:
             self.decided.append(after_death(payout, payout.live_attempt, cursor, now, most))
 
     async def expire(self, payout: Payout, _: int) -> None:
-        if payout.status is PayoutStatus.PENDING:
+        if payout.status in WAITING:
             self.decided.append(after_expiry(payout))
 
     async def write(self, payout: Payout, _: int) -> None:
@@ -156,6 +223,11 @@ def hold(before: Payout, after: Payout) -> None:
     assert after.txids[: len(before.txids)] == before.txids
     if len(after.txids) > len(before.txids):
         assert all_attempts_unpaid(before), "two attempts could be payable at once"
+        assert before.hold is None, "a rule holds it"
+        assert before.approval is None or complete(before.approval), "nobody has approved it"
+        assert before.release_at is None or before.release_at <= after.updated_at, "too early"
+    given = [] if after.approval is None else [consent.by for consent in after.approval.given]
+    assert len(given) == len({*given} - {after.client}), "somebody counts twice, or is the maker"
     ended = [attempt.txid for attempt in after.attempts]
     live = [after.live_attempt.txid] if after.live_attempt else []
     assert [*ended, *live] == [*after.txids]
@@ -177,30 +249,48 @@ def hold(before: Payout, after: Payout) -> None:
         assert judge(settled, settled.hit) is Verdict.PAID
 
 
+orders = st.sampled_from(
+    [
+        {"amount": amount, "payout_type": payout_type}
+        for amount in (LARGE - 1, LARGE)
+        for payout_type in (PayoutType.IMMEDIATE, PayoutType.SCHEDULED)
+    ]
+)
+
+
+async def begun(life: Life, order: dict[str, Any], **more: Any) -> Payout:
+    """A payout of such an order; a scheduled one is for a few steps later."""
+    if order["payout_type"] is PayoutType.SCHEDULED:
+        more["scheduled_at"] = life.desk.clock.at + timedelta(seconds=300)
+    return (await life.desk.create(**order, **more)).payout
+
+
 lives = st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59)), min_size=10, max_size=50)
 
 
-@given(lives)
-async def test_no_order_of_steps_breaks_a_promise(taken: list[tuple[int, int]]) -> None:
+@given(lives, orders)
+async def test_no_order_of_steps_breaks_a_promise(
+    taken: list[tuple[int, int]], order: dict[str, Any]
+) -> None:
     life = Life()
-    await life.desk.create(expires_at=life.desk.clock.at + timedelta(days=1))
+    await begun(life, order, expires_at=life.desk.clock.at + timedelta(days=1))
     for choice, number in taken:
         before = await life.payout()
         await life.take(choice, number)
         hold(before, await life.payout())
 
 
-@given(lives)
+@given(lives, orders)
 async def test_what_is_reserved_comes_back_exactly_when_nothing_was_paid(
-    taken: list[tuple[int, int]],
+    taken: list[tuple[int, int]], order: dict[str, Any]
 ) -> None:
     life = Life()
-    created = (await life.desk.create()).payout
+    created = await begun(life, order)
     for choice, number in taken:
         await life.take(choice, number)
     ended = await life.payout()
     await life.desk.limits.sweep()
-    held = await life.desk.memory.used(created.window_ids[0])
+    held = await life.desk.used(created.window_ids[0])
     if ended.status not in TERMINAL or ended.status is PayoutStatus.COMPLETED:
         assert held == created.order.amount
     elif not ended.hits:

@@ -15,7 +15,7 @@ from services import pay_file as module
 from services.pay_file import MAX_BYTES, SAVE_EVERY, BadFileError, pay_file, read_rows
 from tests.factories import RECIPIENT
 
-FORM = OrderForm({Currency.USDT: AmountLimits(10_000, 500 * BASE_UNITS, 10**12)})
+FORM = OrderForm({Currency.USDT: AmountLimits(10_000, 500 * BASE_UNITS)})
 HEADER = "recipient_address,amount,currency,reason,reference"
 NAME = "march.csv"
 
@@ -207,6 +207,34 @@ def faults(data: bytes) -> str:
 )
 def test_what_is_no_table_of_payouts(data: bytes, fault: str) -> None:
     assert fault in faults(data)
+
+
+def test_columns_say_when_and_by_which_route() -> None:
+    cells = {
+        "payout_type": "scheduled",
+        "scheduled_at": "2030-01-31T12:00:00Z",
+        "route": "direct",
+    }
+    data = f"{HEADER},{','.join(cells)}\n{RECIPIENT},1,USDT,custom,r,{','.join(cells.values())}\n"
+    (row,) = read_rows(NAME, data.encode(), FORM)
+    assert {name: row.body[name] for name in cells} == cells
+    (plain,) = read_rows(NAME, csv("1"), FORM)
+    assert not cells.keys() & plain.body.keys()
+    (batched,) = read_rows(
+        NAME,
+        f"{HEADER},payout_type,batch_window\n{RECIPIENT},1,USDT,custom,r,batch,daily\n".encode(),
+        FORM,
+    )
+    assert (batched.body["payout_type"], batched.body["batch_window"]) == ("batch", "daily")
+    assert len({each.key for each in (row, plain, batched)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"), [("payout_type", "later"), ("route", "v1"), ("batch_window", "yearly")]
+)
+def test_a_column_takes_only_what_there_is(column: str, cell: str) -> None:
+    data = f"{HEADER},{column}\n{RECIPIENT},1,USDT,custom,r,{cell}\n"
+    assert f"row 2: {column}: must be one of" in faults(data.encode())
 
 
 def test_a_file_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

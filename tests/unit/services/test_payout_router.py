@@ -9,20 +9,20 @@ import pytest
 from models.caller import Caller
 from models.chain import Hit
 from models.errors import PayoutError, Reason
-from models.limits import Window
+from models.findings import Hold
 from models.payout import Payout, PayoutStatus, Reservation, Resolution, move
 from models.permission import grants_of, parse_permission
 from models.settlement import after_death, put_off
 from models.transaction import Attempt, AttemptState
 from ports.store import PayoutQuery, StoreError
-from services.payout_router import CHANGE_TRIES
-from tests.factories import LONG_AGO, a_block, a_cursor, a_hit, a_payout, an_attempt, an_order
+from services.changing import CHANGE_TRIES
+from tests.factories import a_block, a_cursor, a_hit, a_payout, a_window, an_attempt, an_order
 from tests.unit.services.desk import SERVICE, Desk, a_desk
 from tests.unit.services.faulty_store import FaultyStore
 
 S = PayoutStatus
 R = Resolution
-WINDOW = Window("day", "P103", maximum=10**12, ends_at=LONG_AGO)
+WINDOW = a_window(maximum=10**12)
 
 
 async def stored(desk: Desk, status: PayoutStatus = S.PENDING, **fields: Any) -> Payout:
@@ -41,7 +41,7 @@ async def stored(desk: Desk, status: PayoutStatus = S.PENDING, **fields: Any) ->
 
 
 async def reserved(desk: Desk) -> int:
-    return await desk.memory.used(WINDOW.window_id)
+    return await desk.used(WINDOW.window_id)
 
 
 async def now(desk: Desk, payout: Payout) -> Payout:
@@ -217,6 +217,37 @@ async def test_nothing_is_paid_again_while_money_may_have_moved(
         await desk.router.resolve(SERVICE, payout.payout_id, R.RETRY, "again")
     assert refusal.value.code == "P500"
     assert await now(desk, payout) == payout
+
+
+HELD = Hold(("sanctions",), "the recipient is on the sanctions list", "P601", ("SERVICE",))
+OFFICER = replace(SERVICE, subject="officer")
+
+
+@pytest.mark.parametrize("action", Resolution)
+async def test_what_a_rule_holds_is_released_or_rejected_and_not_resolved(
+    action: Resolution,
+) -> None:
+    desk = a_desk()
+    payout = await stored(desk, S.NEEDS_REVIEW, attempts=(DEAD,), hold=HELD)
+    with pytest.raises(PayoutError, match="sanctions holds it: release or reject it") as refusal:
+        await desk.router.resolve(OFFICER, payout.payout_id, action, "by hand")
+    assert refusal.value.code == "P500"
+    assert await now(desk, payout) == payout
+    assert (await desk.router.release(OFFICER, payout.payout_id, "fine")).status is S.PENDING
+
+
+async def test_what_a_dead_attempt_has_paid_is_resolved_whatever_holds_it() -> None:
+    """A rule held it when it was to be paid again; then the proof of death turned out wrong."""
+    desk = a_desk()
+    payout = await stored(desk, S.NEEDS_REVIEW, attempts=(DEAD,), hits=(a_hit(DEAD),), hold=HELD)
+    for decide in (desk.router.release, desk.router.reject):
+        with pytest.raises(PayoutError, match="money moved") as refusal:
+            await decide(OFFICER, payout.payout_id, "why not")
+        assert refusal.value.code == "P500"
+    with pytest.raises(PayoutError, match="not proven unpaid"):
+        await desk.router.resolve(OFFICER, payout.payout_id, R.RETRY, "again")
+    after = await desk.router.resolve(OFFICER, payout.payout_id, R.COMPLETE, "it is paid")
+    assert (after.status, await reserved(desk)) == (S.COMPLETED, payout.order.amount)
 
 
 @pytest.mark.parametrize("action", [R.COMPLETE, R.FAIL])

@@ -54,7 +54,7 @@ async def test_only_a_shortage_closes_the_wallet(energy_used: int, code: str, cl
     assert after.status_reason is not None
     assert after.status_reason.code == code
     names = [gate.name for gate in await house.store.gates()]
-    assert names == ([WALLET_GATE + house.ports.signer.address] if closes else [])
+    assert names == ([WALLET_GATE + house.wallet] if closes else [])
 
 
 async def test_a_revert_of_a_funded_wallet_closes_nothing() -> None:
@@ -87,7 +87,7 @@ async def test_a_revert_is_a_shortage_when_the_wallet_holds_less_than_the_amount
     in_trx = currency is Currency.TRX
 
     async def balances(owner: str) -> Balances:
-        assert owner == house.ports.signer.address
+        assert owner == house.wallet
         return Balances(held if in_trx else plenty, plenty if in_trx else held)
 
     monkeypatch.setattr(house.chain, "balances", balances)
@@ -100,7 +100,7 @@ async def test_the_gate_of_a_wallet_opens_once_it_holds_what_was_missing() -> No
     await house.start()
     first = await processing(house)
     needs = first.order.amount
-    rich = house.net.balance(house.ports.signer.address)
+    rich = house.net.balance(house.wallet)
     assert rich[1] > needs
     await failed(house, first, contract_ret="OUT_OF_ENERGY", energy_used=1)
     (gate,) = await house.store.gates()

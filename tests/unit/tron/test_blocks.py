@@ -86,7 +86,7 @@ def a_busy_block() -> tuple[dict[str, Any], House]:
 
 def test_own_transactions_are_those_the_wallet_owns() -> None:
     answer, house = a_busy_block()
-    wallet = address_to_hex(house.ports.signer.address)
+    wallet = address_to_hex(house.wallet)
     assert len(verify_block(answer, frozenset({wallet})).owned) == ABUNDANT
     token = address_to_hex(house.net.token)
     assert token in answer["transactions"][0]["raw_data_hex"] + str(answer)
@@ -182,7 +182,7 @@ def test_anything_is_refused_in_one_way(answer: Any) -> None:
 @given(spoiled(a_busy_block()[0]))
 def test_a_spoiled_block_is_refused_or_says_the_same(answer: Any) -> None:
     true, house = a_busy_block()
-    wallets = frozenset({address_to_hex(house.ports.signer.address)})
+    wallets = frozenset({address_to_hex(house.wallet)})
     try:
         read = verify_block(answer, wallets)
     except BadAnswerError:
@@ -212,7 +212,7 @@ def test_a_header_that_fits_its_id_has_figures(header: Any) -> None:
 def a_hit() -> tuple[OwnTransaction, SolidBlock, dict[str, Any]]:
     """A token transfer of the wallet with its block and its info."""
     answer, house = a_busy_block()
-    wallet = frozenset({address_to_hex(house.ports.signer.address)})
+    wallet = frozenset({address_to_hex(house.wallet)})
     block = verify_block(answer, wallet)
     own = next(each for each in block.owned if each.kind == 31)
 

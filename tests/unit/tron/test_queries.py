@@ -54,7 +54,7 @@ def the_block() -> SolidBlock:
 
 def transfer() -> Transfer:
     house = a_house()
-    wallet = house.ports.signer.address
+    wallet = house.wallet
     return Transfer(house.net.token, wallet, house.net.token, 1)
 
 
@@ -63,10 +63,8 @@ QUERIES: dict[str, Query] = {
     "genesis": queries.genesis,
     "solid header": lambda e: queries.solid_header(e, 3),
     "hits": lambda e: queries.hits(e, the_block()),
-    "account": lambda e: queries.account(e, a_house().ports.signer.address),
-    "token balance": lambda e: queries.token_balance(
-        e, a_house().net.token, a_house().ports.signer.address
-    ),
+    "account": lambda e: queries.account(e, a_house().wallet),
+    "token balance": lambda e: queries.token_balance(e, a_house().net.token, a_house().wallet),
     "simulation": lambda e: queries.simulate(e, transfer()),
     "fee rates": queries.fee_rates,
 }
@@ -76,7 +74,7 @@ QUERIES: dict[str, Query] = {
 def true_answer(name: str) -> Any:
     """What the devnet's node says."""
     endpoint = a_house().chain._endpoints[0]
-    wallet = address_to_hex(a_house().ports.signer.address)
+    wallet = address_to_hex(a_house().wallet)
     token = address_to_hex(a_house().net.token)
     call = {"owner_address": wallet, "contract_address": token}
     questions: dict[str, tuple[str, dict[str, Any]]] = {
