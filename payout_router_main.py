@@ -430,7 +430,7 @@ def loops_of(
         settle_loop(settlement, identity, locks, config.settle.poll_seconds),
         review_loop(settlement, identity, locks, config.settle.review_seconds),
         housekeeping_loop(services.housekeeping, HOUSEKEEPING_SECONDS),
-        scheduler_loop(services.scheduling, locks, SCHEDULER_SECONDS),
+        scheduler_loop(services.scheduling, services.fallback, locks, SCHEDULER_SECONDS),
         sequence_loop(services.sequencer, locks, config.audit.poll_seconds),
         archive_loop(services.sequencer, locks),
         head_loop(services.audit_head),

@@ -10,6 +10,7 @@ from starlette.types import Lifespan
 from api import (
     admin,
     audit,
+    batches,
     compliance,
     decisions,
     gates,
@@ -30,6 +31,7 @@ ALIAS_PREFIX: Final = "/api/v1/tron"
 ALIASED: Final = (
     payouts.router,
     decisions.router,
+    batches.router,
     routes.router,
     limits.router,
     compliance.kyc,
@@ -58,6 +60,7 @@ Pays USDT (TRC20) and TRX on TRON, each payout exactly once.
 _TAGS: Final = [
     {"name": "payouts", "description": "Create payouts and follow them."},
     {"name": "decisions", "description": "What would become of a payout, and what people decide."},
+    {"name": "batches", "description": "Several payouts in one request, of any type."},
     {"name": "routes", "description": "By which routes payouts go, and how these do."},
     {"name": "limits", "description": "How much may be paid, and what is left of it."},
     {"name": "compliance", "description": "Whom we pay: address lists and verified recipients."},

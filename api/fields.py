@@ -146,6 +146,7 @@ Txid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lo
 Name = Annotated[str, Field(min_length=1, max_length=128), _PLAIN]
 """An identifier that a client chose."""
 
+BatchId = Annotated[str, Field(pattern=r"^batch_[0-9a-f]{32}$")]
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Remark = Annotated[str, Field(max_length=500), _PLAIN]
 """A sentence for people."""

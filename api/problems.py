@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import structlog
@@ -39,50 +39,60 @@ class FieldError(BaseModel):
     code: str = Field(examples=["P003"])
 
 
-class Problem(BaseModel):
-    """An RFC 9457 problem document."""
+class Refusal(BaseModel):
+    """Why something that was asked for was not done: what a problem document says of it."""
 
     type: str = Field(examples=[f"urn:{SERVICE_NAME}:problem:P003"])
     title: str = Field(examples=["Request invalid"])
     status: int = Field(examples=[400])
     detail: str = Field(examples=['amount must be a decimal string such as "12.50"'])
-    instance: str = Field(description="The path of the request.", examples=["/payouts"])
     code: str = Field(description="What went wrong.", examples=["P003"])
     retryable: bool = Field(description="Whether the same request can succeed later.")
     recovery_action: str = Field(examples=["correct_request"])
-    request_id: str
     field: str | None = Field(default=None, description="The first field at fault.")
     errors: list[FieldError] = Field(default=[], description="All fields at fault.")
     extra: dict[str, Any] = Field(default={}, description="Figures that help, such as a limit.")
 
+    @classmethod
+    def of(cls, error: PayoutError, codes: Mapping[str, ErrorCode]) -> Self:
+        """What a PayoutError says."""
+        entry = codes[error.code]
+        return cls(
+            type=f"urn:{SERVICE_NAME}:problem:{error.code}",
+            title=entry.title,
+            status=entry.http_status or HTTPStatus.INTERNAL_SERVER_ERROR,
+            detail=_detail(error),
+            code=error.code,
+            retryable=entry.retryable,
+            recovery_action=entry.recovery_action,
+            field=error.field,
+            errors=[
+                FieldError(field=fault.field, message=fault.message, code=fault.code)
+                for fault in _faults(error)[:MAX_ERRORS]
+            ],
+            extra=error.extra,
+        )
+
+
+class Problem(Refusal):
+    """An RFC 9457 problem document."""
+
+    instance: str = Field(description="The path of the request.", examples=["/payouts"])
+    request_id: str
+
 
 def problem_response(request: Request, error: PayoutError) -> Response:
     """The answer to a request that a PayoutError refused."""
-    codes: Mapping[str, ErrorCode] = request.app.state.container.settings.error_codes.codes
-    entry = codes[error.code]
-    status = entry.http_status or HTTPStatus.INTERNAL_SERVER_ERROR
-    faults = _faults(error)
+    refusal = Refusal.of(error, request.app.state.container.settings.error_codes.codes)
     problem = Problem(
-        type=f"urn:{SERVICE_NAME}:problem:{error.code}",
-        title=entry.title,
-        status=status,
-        detail=_detail(error),
         instance=quote(request.scope["path"], safe="/", errors="replace")[:200],
-        code=error.code,
-        retryable=entry.retryable,
-        recovery_action=entry.recovery_action,
         request_id=request.state.request_id,
-        field=error.field,
-        errors=[
-            FieldError(field=fault.field, message=fault.message, code=fault.code)
-            for fault in faults[:MAX_ERRORS]
-        ],
-        extra=error.extra,
+        **refusal.model_dump(),
     )
     return Response(
         json.dumps(problem.model_dump(exclude_defaults=True)),
-        status,
-        headers=_headers(request, status, error),
+        problem.status,
+        headers=_headers(request, problem.status, error),
         media_type=MEDIA_TYPE,
     )
 
@@ -144,6 +154,11 @@ async def handle(request: Request, error: Exception) -> Response:
     return problem_response(request, _refusal(error))
 
 
+def invalid(error: RequestValidationError) -> InvalidRequest:
+    """What FastAPI refused, with every field at fault."""
+    return InvalidRequest([field_problem(fault) for fault in error.errors()])
+
+
 _OF_STATUS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("P003", "the request cannot be read"),
     404: ("P010", "there is nothing at this path"),
@@ -156,7 +171,7 @@ def _refusal(error: Exception) -> PayoutError:
         case PayoutError():
             return error
         case RequestValidationError():
-            return InvalidRequest([field_problem(fault) for fault in error.errors()])
+            return invalid(error)
         case HTTPException():
             return PayoutError(*_OF_STATUS[error.status_code])
         case ClientDisconnect():

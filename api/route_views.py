@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.views import TrxAmount
-from models.figures import Latency
+from models.figures import Fees, Latency
 from models.money import Currency, format_amount
 from models.order import RouteName
 from models.route_health import Health
@@ -73,6 +73,20 @@ class LatencyView(BaseModel):
         return cls(p50=latency.p50, p95=latency.p95, p99=latency.p99)
 
 
+class FeesView(BaseModel):
+    """What so many completed payouts of a currency burned on average; the transactions of one
+    count together."""
+
+    currency: Currency
+    sampled: int
+    mean_trx: TrxAmount
+
+    @classmethod
+    def of(cls, currency: Currency, fees: Fees) -> Self:
+        """Render fees."""
+        return cls(currency=currency, sampled=fees.sampled, mean_trx=format_amount(fees.mean_sun))
+
+
 class FundsView(BaseModel):
     """What a wallet holds."""
 
@@ -83,8 +97,8 @@ class FundsView(BaseModel):
 class RouteView(BaseModel):
     """A route: what it takes, by which wallet it pays, and how it does.
 
-    `ended`, `failed` and `last_failed_at` are of the breaker's window; `latency_seconds` and
-    `mean_fee_trx` of the last `sampled` completed payouts, null without any.
+    `ended`, `failed` and `last_failed_at` are of the breaker's window; `latency_seconds` of the
+    last `sampled` completed payouts, null without any, and `fees` of those of the last hour.
     """
 
     model_config = ConfigDict(
@@ -109,7 +123,7 @@ class RouteView(BaseModel):
                     "sampled": 200,
                     "latency_seconds": {"p50": 71.2, "p95": 84.0, "p99": 131.5},
                     "last_completed_at": "2026-03-01T11:59:58Z",
-                    "mean_fee_trx": "6.77",
+                    "fees": [{"currency": "USDT", "sampled": 118, "mean_trx": "6.77"}],
                     "fee_cap_trx": "200.00",
                     "limits": [
                         {
@@ -153,7 +167,7 @@ class RouteView(BaseModel):
     sampled: int
     latency_seconds: LatencyView | None
     last_completed_at: datetime | None
-    mean_fee_trx: TrxAmount | None
+    fees: list[FeesView]
     fee_cap_trx: Annotated[
         TrxAmount, Field(description="A payout that usually burns more does not go here.")
     ]
@@ -184,7 +198,7 @@ class RouteView(BaseModel):
             sampled=figures.sampled,
             latency_seconds=figures.latency and LatencyView.of(figures.latency),
             last_completed_at=figures.last_completed_at,
-            mean_fee_trx=_money(figures.mean_fee_sun),
+            fees=[FeesView.of(currency, fees) for currency, fees in sorted(figures.fees.items())],
             fee_cap_trx=format_amount(policy.fee_cap_sun),
             limits=[
                 RouteLimitsView.of(currency, limits) for currency, limits in policy.limits.items()

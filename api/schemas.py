@@ -27,6 +27,7 @@ from api.fields import (
     AnyRoute,
     AnyRouteChoice,
     AnyStatus,
+    BatchId,
     Metadata,
     Moment,
     Name,
@@ -37,6 +38,7 @@ from api.fields import (
     fault,
 )
 from api.paging import Cursor, PageSize, RevocationCursor
+from models.batch import MAX_BATCH_ITEMS, NewBatch
 from models.order import BatchWindow, NewPayout, Order, PayoutType, RouteChoice
 from models.pause import Pause
 from models.token import Target
@@ -121,9 +123,52 @@ class CreatePayout(Request):
 
         Fields at their defaults are left out, so that a field added later changes no fingerprint.
         """
-        fields = self.model_dump(mode="json", exclude_defaults=True)
-        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest(self)
+
+
+class CreateBatch(Request):
+    """Payouts to make, in this order."""
+
+    model_config = examples(
+        {
+            "payouts": [
+                {
+                    "recipient_address": "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8",
+                    "amount": "12.50",
+                    "currency": "USDT",
+                    "reason": "uptime_reward",
+                    "reference": "march-0042",
+                },
+                {
+                    "recipient_address": "TUFCzu9oP4qieME5V2A4ZCaWSmb9NKHKFr",
+                    "amount": "3",
+                    "currency": "TRX",
+                    "reason": "uptime_reward",
+                    "reference": "march-0043",
+                },
+            ]
+        }
+    )
+
+    payouts: Annotated[
+        list[CreatePayout],
+        Field(
+            min_length=1,
+            max_length=MAX_BATCH_ITEMS,
+            description="Each as in `POST /payouts`; the settings may permit fewer (P301).",
+        ),
+    ]
+
+    def to_new(self, idempotency_key: str) -> NewBatch:
+        """The request as the use cases take it."""
+        orders = [payout.to_order() for payout in self.payouts]
+        return NewBatch(orders, _digest(self), idempotency_key)
+
+
+def _digest(body: Request) -> str:
+    fields = body.model_dump(mode="json", exclude_defaults=True)
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class CancelPayout(Request):
@@ -267,6 +312,7 @@ class ListPayouts(Request):
     reference: Name | None = None
     route: AnyRoute | None = None
     payout_type: AnyPayoutType | None = None
+    batch_id: Annotated[BatchId | None, Field(description="That came in this request.")] = None
     created_from: Annotated[Moment | None, Field(description="Created then or later.")] = None
     created_to: Annotated[Moment | None, Field(description="Created before then.")] = None
     cursor: Annotated[

@@ -36,6 +36,9 @@ class PayoutView(BaseModel):
     """
 
     payout_id: str
+    batch_id: Annotated[
+        str | None, Field(description="The request that it came in with others (`POST /batches`).")
+    ]
     status: PayoutStatus
     status_reason: StatusReason | None
     payout_type: PayoutType
@@ -80,6 +83,7 @@ class PayoutView(BaseModel):
         txid, hit = shown_transaction(payout)
         return cls(
             payout_id=payout.payout_id,
+            batch_id=payout.batch_id,
             status=payout.status,
             status_reason=why and StatusReason(code=why.code, message=why.message),
             payout_type=order.payout_type,

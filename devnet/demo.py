@@ -1,9 +1,10 @@
 """Sample payouts on a throw-away stack, checked against the chain (`make demo`).
 
-There is one by every route, one that another person approves, and one that is refused. The stack
-has its own fresh data and free ports and none of the caller's settings, so that a demo never pays
-real money. Only MONGODB_URL and REDIS_URL are taken over, for machines that can't run the embedded
-ones; the demo then works in a database of its own and drops it.
+There is one by every route, some that come in one request, one that another person approves, and
+one that is refused. The stack has its own fresh data and free ports and none of the caller's
+settings, so that a demo never pays real money. Only MONGODB_URL and REDIS_URL are taken over, for
+machines that can't run the embedded ones; the demo then works in a database of its own and drops
+it.
 """
 
 import asyncio
@@ -82,6 +83,9 @@ ORDERS: Final = (
     # As much as another person has to approve.
     Order(sample_address(11), parse_amount("6000"), Currency.USDT),
 )
+TOGETHER: Final = 5
+"""So many of them, the first ones, come in one request."""
+
 VERIFIED: Final = {sample_address(10): 1, sample_address(11): 2}
 """Recipients in the KYC registry, with their levels."""
 
@@ -125,33 +129,45 @@ def expect(answer: httpx.Response, status: int) -> dict[str, Any]:
     return said
 
 
+def body_of(number: int, order: Order) -> dict[str, Any]:
+    """One payout as it is asked for."""
+    return {
+        "recipient_address": order.recipient,
+        "amount": format_amount(order.amount),
+        "currency": order.currency,
+        "reason": "uptime_reward",
+        "reference": f"demo-{number}",
+        "priority": order.priority,
+        "route": order.route,
+    }
+
+
 async def ask(api: httpx.AsyncClient, number: int, order: Order) -> httpx.Response:
     """Ask for one payout."""
-    return await api.post(
-        "/payouts",
-        headers={"Idempotency-Key": f"demo-{number}"},
-        json={
-            "recipient_address": order.recipient,
-            "amount": format_amount(order.amount),
-            "currency": order.currency,
-            "reason": "uptime_reward",
-            "reference": f"demo-{number}",
-            "priority": order.priority,
-            "route": order.route,
-        },
-    )
+    headers = {"Idempotency-Key": f"demo-{number}"}
+    return await api.post("/payouts", headers=headers, json=body_of(number, order))
+
+
+async def ask_together(api: httpx.AsyncClient, orders: Sequence[Order]) -> httpx.Response:
+    """Ask for several payouts in one request."""
+    bodies = [body_of(number, order) for number, order in enumerate(orders, 1)]
+    headers = {"Idempotency-Key": "demo-batch"}
+    return await api.post("/batches", headers=headers, json={"payouts": bodies})
 
 
 async def create(api: httpx.AsyncClient) -> list[dict[str, Any]]:
-    """Ask for ORDERS, all at once; the payouts.
+    """Ask for ORDERS, all at once, the first ones in one request; the payouts.
 
     Raises:
         StartError: one of them is refused.
     """
-    answers = await asyncio.gather(
-        *(ask(api, number, order) for number, order in enumerate(ORDERS, 1))
+    together, *answers = await asyncio.gather(
+        ask_together(api, ORDERS[:TOGETHER]),
+        *(ask(api, number, ORDERS[number - 1]) for number in range(TOGETHER + 1, len(ORDERS) + 1)),
     )
-    return [expect(answer, httpx.codes.CREATED) for answer in answers]
+    items = expect(together, httpx.codes.CREATED)["items"]
+    alone = [expect(answer, httpx.codes.CREATED) for answer in answers]
+    return [*(item["payout"] for item in items), *alone]
 
 
 async def be_refused(api: httpx.AsyncClient, out: TextIO) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from models.duration import in_words
 from models.errors import PayoutError
 from models.findings import Effect, Finding, Hold
 from models.money import Currency, format_amount
@@ -224,8 +225,8 @@ def _velocity(rule: Rule, order: Order, facts: Facts, now: datetime) -> str | No
     }[rule.per]
     if counts[rule.window_seconds] + 1 < rule.count:
         return None
-    minutes = rule.window_seconds / 60
-    return f"with this one, {rule.count} payouts or more {whose} within {minutes:g} minutes"
+    window = in_words(rule.window_seconds)
+    return f"with this one, {rule.count} payouts or more {whose} within {window}"
 
 
 def _new_recipient(rule: Rule, order: Order, facts: Facts, now: datetime) -> str | None:

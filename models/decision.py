@@ -63,9 +63,15 @@ class Decision:
 
 
 def decide(
-    order: Order, facts: Facts, routes: Sequence[Route], policy: DecisionPolicy, now: datetime
+    order: Order,
+    facts: Facts,
+    routes: Sequence[Route],
+    policy: DecisionPolicy,
+    now: datetime,
+    batch_items: int = 1,
 ) -> Decision:
-    """Ask everybody. `now` is the database's clock.
+    """Ask everybody. `now` is the database's clock; `batch_items` is how many payouts come in the
+    same request.
 
     Raises PayoutError for times that cannot be (`models/schedule.py`) on one of the routes.
     """
@@ -75,7 +81,7 @@ def decide(
         amount=order.amount,
         currency=order.currency,
         payout_type=order.payout_type,
-        batch_items=1,
+        batch_items=batch_items,
         forced=screening.workflows,
         policy=policy.approvals,
     )

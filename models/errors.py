@@ -44,9 +44,10 @@ class FieldProblem:
 
 
 class InvalidRequest(PayoutError):  # noqa: N818  a request, not an error of ours
-    """Several faults of one request, reported together; the first one gives the code."""
+    """Several faults of one request, reported together; the first one gives the code, if none is
+    given for all."""
 
-    def __init__(self, problems: list[FieldProblem]) -> None:
+    def __init__(self, problems: list[FieldProblem], code: str | None = None) -> None:
         first = problems[0]
-        super().__init__(first.code, first.message, field=first.field)
+        super().__init__(code or first.code, first.message, field=first.field)
         self.problems = problems

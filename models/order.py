@@ -77,13 +77,22 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """The request in which several payouts come: its id, and how many it brings (1 or more)."""
+
+    batch_id: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewPayout:
     """A request to pay, checked for shape.
 
     `fingerprint` is the SHA-256 (hex) of the canonical request body: the same idempotency key
-    with another fingerprint is another request.
+    with another fingerprint is another request. `batch` is None for a payout that comes alone.
     """
 
     order: Order
     fingerprint: str
     idempotency_key: str | None = None
+    batch: Batch | None = None

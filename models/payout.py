@@ -114,6 +114,7 @@ class Payout:
     """One payout, which is one document: the order, where it stands, and all that happened.
 
     `client` and `tenant` are those of the token that created it; idempotency keys are per client.
+    `batch_id` is that of the request that it came in with others (models/batch.py).
     `outbox` numbers the entries of the history (from 0) that the audit log has not got yet.
     `txids` only grows. `counted_deaths` are the deaths that say something about the payout.
     `min_fee_limit_sun` is raised when a fee limit was binding. `burned_sun` is what failed
@@ -145,6 +146,7 @@ class Payout:
     release_at: datetime | None = None
     rank_at: datetime | None = None
     idempotency_key: str | None = None
+    batch_id: str | None = None
     reservation: Reservation = Reservation.HELD
     status_reason: Reason | None = None
     completed_at: datetime | None = None

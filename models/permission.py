@@ -27,6 +27,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
             *("urgent", "approve", "reject", "release", "route"),
         }
     ),
+    "batch": frozenset({"create", "view"}),
     "route": frozenset({"view"}),
     "limit": frozenset({"view"}),
     "compliance": frozenset({"view", "edit"}),
@@ -38,7 +39,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Every noun and what can be done to it. Objects that belong to nobody are reached by `all`."""
 
-OWNED: Final = frozenset({"payout", "limit"})
+OWNED: Final = frozenset({"payout", "batch", "limit"})
 """Nouns whose objects belong to somebody, so that `own` and `node` mean something."""
 
 _WIDTH: Final = tuple(Reach)

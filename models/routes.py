@@ -101,7 +101,7 @@ class RouteState:
 
     `funds` is what its wallet has left beside what is in flight (None: not known now).
     `paused` says why a person stopped it, `closed` why a gate did. `usual_fee_sun` is what a
-    payout like the one in question usually burns (None: not known).
+    payout of the currency in question usually burns there (None: not known).
     """
 
     figures: RouteFigures = field(default_factory=RouteFigures)
@@ -167,9 +167,18 @@ class RouteBreakerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class FallbackPolicy:
+    """A payout that left the choice to us and waits for `after_seconds` on a route that cannot pay
+    it falls back on another one, at most `times` times; 0 is never."""
+
+    after_seconds: float
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingPolicy:
     """How routes are compared. `weights` are per cent that add up to 100. Times and fees are those
-    of the last `sample_payouts` completed payouts of a route.
+    of the last `sample_payouts` completed payouts of a route (models/figures.py).
 
     A 95th percentile of `slow_seconds` and a usual fee of `dear_fee_sun` have no merit. Under
     `healthy_percent` successes, or from `busy_percent` of its capacity, a route is degraded.
@@ -178,6 +187,7 @@ class RoutingPolicy:
     strategy: Strategy
     weights: Mapping[Strategy, Mapping[Merit, int]]
     breaker: RouteBreakerPolicy
+    fallback: FallbackPolicy
     sample_payouts: int
     slow_seconds: float
     dear_fee_sun: int

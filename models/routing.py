@@ -118,6 +118,12 @@ def refusals(route: Route, wanted: Wanted) -> tuple[Finding, ...]:
     )
 
 
+def obstacles(route: Route, wanted: Wanted) -> tuple[Finding, ...]:
+    """Why a route cannot pay now what it has taken: of the reasons not to take it, those that a
+    later moment may mend."""
+    return tuple(each for each in refusals(route, wanted) if each.code == _UNAVAILABLE)
+
+
 def _requested(route: Route, wanted: Wanted) -> str | None:
     asked = wanted.route
     return None if asked in (None, route.name) else f"the payout asks for the route {asked}"

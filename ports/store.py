@@ -67,6 +67,7 @@ class PayoutQuery:
     reference: str | None = None
     route: RouteName | None = None
     payout_type: PayoutType | None = None
+    batch_id: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     after: str | None = None
@@ -230,6 +231,12 @@ class PayoutStore(Protocol):
 
     async def backlog(self) -> Backlog:
         """What waits, and who has leased it."""
+
+    async def waiting_on(
+        self, route: RouteName, seconds: float, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        """Pending payouts on a route that they did not ask for by name, created so many seconds ago
+        or longer, oldest first; beyond `after`, the last one of the page before."""
 
     async def recorded(self, token: str) -> Sequence[Payout]:
         """Payouts whose live attempt was recorded under this lease token (majority read)."""

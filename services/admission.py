@@ -61,8 +61,8 @@ class Admission:
             found[currency] = AmountLimits(limits.minimum, maximum)
         return found
 
-    async def judge(self, caller: Caller, order: Order) -> Judged:
-        """Decide about an order of this caller.
+    async def judge(self, caller: Caller, order: Order, batch_items: int = 1) -> Judged:
+        """Decide about an order of this caller, one of so many that come in the same request.
 
         Raises PayoutError P002 (another node's; urgent, for a role that may not), P017 (paused),
         P100, P101, P102, P106, P503 and P003 for times that cannot be; StoreError.
@@ -74,7 +74,8 @@ class Admission:
         check_open(gates, order.currency)
         now = await self._store.now()
         self._check(caller, order)
-        return Judged(await self._deciding.decide(caller, order, gates, now), now)
+        decision = await self._deciding.decide(caller, order, gates, now, batch_items)
+        return Judged(decision, now)
 
     def windows(
         self, caller: Caller, order: Order, route: RouteName, now: datetime

@@ -26,6 +26,7 @@ from services.approving import Approving
 from services.attempts import AttemptBuilder
 from services.audit import Audit
 from services.audit_head import HeadPublisher
+from services.batches import Batches
 from services.broadcast import Broadcaster
 from services.chain_identity import ChainIdentity
 from services.changing import Changing
@@ -33,12 +34,14 @@ from services.compliance import Compliance
 from services.control import Control
 from services.deciding import Deciding
 from services.dispatch import Dispatcher
+from services.fallback import Fallback
 from services.funds import Funds
 from services.gate import DispatchGate
 from services.heads import HeadWatch
 from services.housekeeping import Housekeeping
 from services.intake import Intake
 from services.limits import LimitKeeper
+from services.moving import Moving
 from services.payout_router import PayoutRouter
 from services.quoting import Quoting
 from services.rerouting import Rerouting
@@ -103,6 +106,7 @@ class Services:
     settlement: Settlement
     housekeeping: Housekeeping
     scheduling: Scheduling
+    fallback: Fallback
     compliance: Compliance
     identity: ChainIdentity
     acts: Acts
@@ -187,25 +191,28 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
         seconds=asyncio.get_running_loop().time,
     )
     changing = Changing(store, limits)
+    moving = Moving(store=store, deciding=deciding, spending=policies.spending, limits=limits)
+    intake = Intake(
+        store=store,
+        limits=limits,
+        admission=admission,
+        wakeups=ports.wakeups,
+        observer=observer,
+        new_id=ports.new_id,
+        saving=policies.saving,
+    )
+    approving = Approving(store, changing, ports.wakeups)
     router = PayoutRouter(
         store=store,
-        intake=Intake(
-            store=store,
-            limits=limits,
-            admission=admission,
-            wakeups=ports.wakeups,
-            observer=observer,
-            new_id=ports.new_id,
-            saving=policies.saving,
-        ),
+        intake=intake,
         changing=changing,
-        approving=Approving(store, changing, ports.wakeups),
+        approving=approving,
+        batches=Batches(store=store, intake=intake, approving=approving),
         rerouting=Rerouting(
             store=store,
             changing=changing,
             deciding=deciding,
-            spending=policies.spending,
-            limits=limits,
+            moving=moving,
             wakeups=ports.wakeups,
         ),
         quoting=Quoting(
@@ -235,6 +242,14 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
         housekeeping=Housekeeping(store, limits, transitions, observer),
         scheduling=Scheduling(
             store, transitions, ports.wakeups, policies.decisions.schedule.batch_size
+        ),
+        fallback=Fallback(
+            store=store,
+            deciding=deciding,
+            moving=moving,
+            wakeups=ports.wakeups,
+            observer=observer,
+            largest={currency: limits.maximum for currency, limits in policies.amounts.items()},
         ),
         compliance=Compliance(store, acts, policies.kyc_validity),
         identity=ChainIdentity(store, chain, policies.known_genesis),

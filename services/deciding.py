@@ -56,7 +56,8 @@ class Deciding:
         usual_fee_sun: Mapping[Currency, int],
         seconds: Callable[[], float],
     ) -> None:
-        """`usual_fee_sun`: what a payout of a currency usually burns, by whichever route."""
+        """`usual_fee_sun`: what a payout of a currency usually burns, where a route's own history
+        does not say."""
         self._store = store
         self._chain = chain
         self._builder = builder
@@ -77,9 +78,15 @@ class Deciding:
         return self._policy.route(route).wallet or self._builder.wallets[0]
 
     async def decide(
-        self, caller: Caller, order: Order, gates: Sequence[Gate], now: datetime
+        self,
+        caller: Caller,
+        order: Order,
+        gates: Sequence[Gate],
+        now: datetime,
+        batch_items: int = 1,
     ) -> Decision:
-        """What becomes of an order of this caller. `gates` are the closed ones, `now` the store's.
+        """What becomes of an order of this caller, one of so many that come in the same request.
+        `gates` are the closed ones, `now` the store's.
 
         Raises StoreError, ChainUnavailableError, and PayoutError for times that cannot be.
         """
@@ -88,7 +95,7 @@ class Deciding:
         )
         if "payout:urgent" not in caller.grants:
             routes = [route for route in routes if route.name is not RouteName.DIRECT]
-        return decide(order, facts, routes, self._policy, now)
+        return decide(order, facts, routes, self._policy, now, batch_items)
 
     async def _facts(self, caller: Caller, order: Order) -> Facts:
         recipient = order.recipient_address
@@ -112,16 +119,21 @@ class Deciding:
         found = []
         for policy in self._policy.routes:
             wallet = self.wallet_of(policy.name)
+            shown = figures.get(policy.name, RouteFigures())
             state = RouteState(
-                figures=figures.get(policy.name, RouteFigures()),
+                figures=shown,
                 breaker=self._breaker(figures, policy.name, now),
                 funds=balances.get(wallet),
                 paused=pauses[wallet].reason if wallet in pauses else None,
                 closed=closed[wallet].reason if wallet in closed else None,
-                usual_fee_sun=self._usual_fee_sun[currency],
+                usual_fee_sun=shown.usual_fee_sun(currency, self._usual_fee_sun[currency]),
             )
             found.append(Route(policy, state))
         return found
+
+    async def anything_waits(self) -> bool:
+        """Whether payouts were pending on some route a few seconds ago. Raises StoreError."""
+        return any(each.waiting for each in (await self._figures.get()).values())
 
     async def rooms(self, wanted_room: int) -> Mapping[RouteName, int]:
         """How many payouts may get a live attempt now on the routes that have no room for

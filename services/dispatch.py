@@ -95,7 +95,7 @@ class Dispatcher:
         view = await self._look()
         if self.closed:
             return False
-        wallets = view.wallets - set(await self._funds.reopen(view.gates))
+        wallets = view.wallets - set(await self._funds.reopen(view.gates, view.cursor))
         if not wallets:
             self._close([Closed("wallet", gate.reason) for gate in view.gates.values()])
             return False

@@ -43,17 +43,23 @@ class Funds:
         self._observer = observer
         self._fees = fees
         self._preflight = preflight
+        self._short: Mapping[str, Cursor | None] = {}
 
-    async def reopen(self, gates: Mapping[str, Gate]) -> Sequence[str]:
+    async def reopen(self, gates: Mapping[str, Gate], cursor: Cursor | None) -> Sequence[str]:
         """Open the closed gates, given by wallet, of wallets of ours that are funded again; those
         that stay closed. A gate without needs is for a person to open.
 
-        Raises StoreError, ChainUnavailableError.
+        A wallet that was short at a cursor is looked at again once that has moved: only solid
+        blocks fund it. Raises StoreError, ChainUnavailableError.
         """
         closed = []
         for wallet, gate in gates.items():
-            if wallet in self._builder.wallets and not await self._reopened(wallet, gate):
+            if wallet not in self._builder.wallets:
+                continue
+            seen = (wallet, cursor) in self._short.items()
+            if seen or not await self._reopened(wallet, gate):
                 closed.append(wallet)
+        self._short = dict.fromkeys(closed, cursor)
         return closed
 
     async def _reopened(self, wallet: str, gate: Gate) -> bool:

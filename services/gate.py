@@ -47,13 +47,14 @@ class OpensAt:
 @dataclass(frozen=True, slots=True)
 class View:
     """Why dispatch is closed (nothing when it is open), for which currencies and wallets it is open
-    then, the closed gates by wallet, and everything that is paused."""
+    then, the closed gates by wallet, everything that is paused, and how far blocks are read."""
 
     closed: Sequence[Closed]
     currencies: frozenset[Currency]
     wallets: frozenset[str]
     gates: Mapping[str, Gate]
     pauses: Mapping[Pause, Gate]
+    cursor: Cursor | None
 
 
 def opening(head: BlockRef, cursor: Cursor, policy: AttemptPolicy, *, quarantine: bool) -> OpensAt:
@@ -110,7 +111,7 @@ class DispatchGate:
         wallets = self._wallets - {pause.wallet for pause in stopped}
         paused = _paused(pauses, nothing_left=not currencies or not wallets)
         closed = (*_lasting(standing), *paused, *await self._starting(standing.cursor))
-        return View(closed, currencies, wallets, gates, pauses)
+        return View(closed, currencies, wallets, gates, pauses, standing.cursor)
 
     async def _starting(self, cursor: Cursor | None) -> list[Closed]:
         """Why it has not opened yet since the start."""

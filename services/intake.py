@@ -108,8 +108,9 @@ class Intake:
         return before
 
     async def _accept(self, caller: Caller, request: NewPayout) -> Payout:
-        order = request.order
-        judged = await self._admission.judge(caller, order)
+        order, batch = request.order, request.batch
+        items = 1 if batch is None else batch.items
+        judged = await self._admission.judge(caller, order, items)
         decision, now = judged.decision, judged.now
         if decision.refusal is not None:
             raise decision.refusal
@@ -168,6 +169,7 @@ class Intake:
             window_ids=(),
             fingerprint=request.fingerprint,
             idempotency_key=request.idempotency_key,
+            batch_id=None if request.batch is None else request.batch.batch_id,
             route=route,
             wallet=self._admission.wallet_of(route),
             findings=decision.findings_on(route),

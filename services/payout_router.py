@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from models.batch import NewBatch
 from models.caller import Caller
 from models.errors import PayoutError, Reason
 from models.order import NewPayout, Order, RouteName
@@ -21,6 +22,7 @@ from models.routes import Strategy
 from ports.signals import Wakeups
 from ports.store import PayoutQuery, PayoutStore, Scope, StatusTotal, Unexplained
 from services.approving import Approving
+from services.batches import Batches, BatchReport
 from services.changing import Changing
 from services.intake import Created, Intake
 from services.quoting import LimitReport, Quote, Quoting, RouteReport
@@ -46,6 +48,7 @@ class PayoutRouter:
         intake: Intake,
         changing: Changing,
         approving: Approving,
+        batches: Batches,
         rerouting: Rerouting,
         quoting: Quoting,
         explaining: Explaining,
@@ -57,6 +60,7 @@ class PayoutRouter:
         self._intake = intake
         self._changing = changing
         self._approving = approving
+        self._batches = batches
         self._rerouting = rerouting
         self._quoting = quoting
         self._explaining = explaining
@@ -66,6 +70,12 @@ class PayoutRouter:
         """Accept a payout; see `services.intake.Intake.create`."""
         caller.require("payout:create")
         return await self._intake.create(caller, request)
+
+    async def create_batch(self, caller: Caller, request: NewBatch, seconds: float) -> BatchReport:
+        """Accept several payouts; see `services.batches.Batches.create`."""
+        caller.require("batch:create")
+        caller.require("payout:create")
+        return await self._batches.create(caller, request, seconds)
 
     async def get(self, caller: Caller, payout_id: str) -> Payout:
         """One payout. Raises PayoutError P501 when there is none, or it is a stranger's."""
@@ -144,6 +154,27 @@ class PayoutRouter:
     async def reject(self, caller: Caller, payout_id: str, comment: str) -> Payout:
         """End a payout that waits for a person; see `services.approving.Approving.reject`."""
         return await self._approving.reject(caller, payout_id, comment)
+
+    async def batch(self, caller: Caller, batch_id: str) -> BatchReport:
+        """One batch. Raises PayoutError P010 where none of it is within the caller's reach."""
+        caller.require("batch:view")
+        return await self._batches.get(scope_of(caller, "batch:view"), batch_id)
+
+    async def approve_batch(
+        self, caller: Caller, batch_id: str, comment: str, seconds: float
+    ) -> BatchReport:
+        """Consent to what awaits it of a batch; see `services.batches.Batches.approve`."""
+        caller.require("payout:approve")
+        scope = scope_of(caller, "payout:approve")
+        return await self._batches.approve(caller, scope, batch_id, comment, seconds)
+
+    async def reject_batch(
+        self, caller: Caller, batch_id: str, comment: str, seconds: float
+    ) -> BatchReport:
+        """End what awaits approval of a batch; see `services.batches.Batches.reject`."""
+        caller.require("payout:reject")
+        scope = scope_of(caller, "payout:reject")
+        return await self._batches.reject(caller, scope, batch_id, comment, seconds)
 
     async def release(self, caller: Caller, payout_id: str, comment: str) -> Payout:
         """Let a payout pass what holds it; see `services.approving.Approving.release`."""

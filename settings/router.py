@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
+from models.batch import MAX_BATCH_ITEMS
 from models.limits import AmountLimits
 from models.money import Currency
 from models.routes import RoutePolicy
@@ -103,11 +104,13 @@ class TronConfig(Frozen):
 
 
 class ApiConfig(Frozen):
-    """Pages; what one request may be and take; and how many there may be of them, and of
-    connections, in one process."""
+    """Pages and batches; what one request may be and take; and how many there may be of them, and
+    of connections, in one process."""
 
     default_page_size: int = Field(ge=1, le=1000)
     max_page_size: int = Field(ge=1, le=1000)
+    max_batch_items: int = Field(ge=1, le=MAX_BATCH_ITEMS)
+    batch_seconds: Seconds
     max_body_bytes: int = Field(ge=1024, le=1 << 24)
     max_in_flight: int = Field(ge=1, le=100_000)
     request_seconds: Seconds
@@ -123,6 +126,8 @@ class ApiConfig(Frozen):
             raise ValueError("default_page_size ≤ max_page_size")
         if 2 * self.refusal_seconds > self.request_seconds:
             raise ValueError("refusal_seconds at most half of request_seconds")
+        if self.batch_seconds >= self.request_seconds:
+            raise ValueError("batch_seconds < request_seconds")
         return self
 
 

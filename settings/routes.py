@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from models.money import Currency
 from models.order import RouteName
 from models.routes import (
+    FallbackPolicy,
     KycStep,
     Merit,
     RouteBreakerPolicy,
@@ -155,6 +156,13 @@ class RouteBreakerConfig(Frozen):
         return self
 
 
+class FallbackConfig(Frozen):
+    """When a payout that waits leaves its route for another one by itself."""
+
+    after_seconds: Seconds
+    times: int = Field(ge=0, le=100)
+
+
 class RoutingConfig(Frozen):
     """How a route is chosen, from which of its last completed payouts its latency and fees are
     taken (`sample_payouts`), and when it counts as degraded."""
@@ -162,6 +170,7 @@ class RoutingConfig(Frozen):
     strategy: Strategy
     weights: Annotated[dict[Strategy, Weights], AfterValidator(_every_strategy)]
     breaker: RouteBreakerConfig
+    fallback: FallbackConfig
     sample_payouts: int = Field(ge=1, le=10_000)
     slow_seconds: Seconds
     dear_fee_sun: PositiveMoney = Field(alias="dear_fee_trx")
@@ -175,6 +184,7 @@ class RoutingConfig(Frozen):
             strategy=self.strategy,
             weights=self.weights,
             breaker=RouteBreakerPolicy(**self.breaker.model_dump()),
+            fallback=FallbackPolicy(**self.fallback.model_dump()),
             sample_payouts=self.sample_payouts,
             slow_seconds=self.slow_seconds,
             dear_fee_sun=self.dear_fee_sun,

@@ -14,6 +14,7 @@ class ActionClass(StrEnum):
     """Kinds of action that cost alike, so that they share a rate."""
 
     CREATE = "create"
+    BATCH = "batch"
     QUOTE = "quote"
     READ = "read"
     ACT = "act"
@@ -33,6 +34,8 @@ CLASS_OF: Final[Mapping[str, ActionClass]] = {
     "payout:reject": ActionClass.ADMIN,
     "payout:release": ActionClass.ADMIN,
     "payout:route": ActionClass.ADMIN,
+    "batch:create": ActionClass.BATCH,
+    "batch:view": ActionClass.READ,
     "route:view": ActionClass.READ,
     "limit:view": ActionClass.READ,
     "compliance:view": ActionClass.READ,
@@ -76,6 +79,7 @@ class RateLimits(Frozen):
 
     read: RateLimit
     create: RateLimit | None = None
+    batch: RateLimit | None = None
     quote: RateLimit | None = None
     act: RateLimit | None = None
     admin: RateLimit | None = None

@@ -3,9 +3,9 @@ objects to ask for that relate to a caller in every way.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import yaml
@@ -68,7 +68,7 @@ def expected(role: str, action: str, tenant: str | None, owner: Owner | None) ->
     """The status of the refusal, or None where the policy lets the request in."""
     if reach_of(role, action) is None:
         return 403
-    if tenant is not None and action.partition(":")[0] not in ("payout", "limit"):
+    if tenant is not None and action.partition(":")[0] not in ("payout", "batch", "limit"):
         return 403
     if owner is None or reaches(role, action, tenant, owner):
         return None
@@ -87,6 +87,10 @@ ASKS = {
     "POST /payouts/{payout_id}/reject": "payout:reject",
     "POST /payouts/{payout_id}/release": "payout:release",
     "POST /payouts/{payout_id}/route": "payout:route",
+    "POST /batches": "batch:create",
+    "GET /batches/{batch_id}": "batch:view",
+    "POST /batches/{batch_id}/approve": "payout:approve",
+    "POST /batches/{batch_id}/reject": "payout:reject",
     "GET /routes": "route:view",
     "GET /routes/{route}": "route:view",
     "GET /limits": "limit:view",
@@ -128,6 +132,7 @@ class Asking:
         return token(self.role, self.subject, tenant=self.tenant, node_id=NODE)
 
 
+_numbers = count()
 _statuses = cycle((PayoutStatus.NEEDS_REVIEW, PayoutStatus.PENDING, PayoutStatus.COMPLETED))
 
 
@@ -146,6 +151,16 @@ async def _the_payout(front: Front, asking: Asking) -> str:
     payout = a_payout_for(asking, asking.owner)
     await front.house.store.insert(payout)
     return payout.payout_id
+
+
+async def _the_batch(front: Front, asking: Asking) -> str:
+    """The id of a batch of one payout."""
+    batch_id = f"batch_{next(_numbers):032x}"
+    payout = a_payout_for(asking, asking.owner)
+    await front.house.store.insert(
+        replace(payout, batch_id=batch_id, idempotency_key=f"{batch_id} 0")
+    )
+    return batch_id
 
 
 async def _a_transfer(front: Front, _: Asking) -> str:
@@ -178,6 +193,7 @@ async def _a_gate(front: Front, _: Asking) -> str:
 
 OBJECTS: Mapping[str, Callable[[Front, Asking], Awaitable[str]]] = {
     "payout_id": _the_payout,
+    "batch_id": _the_batch,
     "txid": _a_transfer,
     "name": _a_gate,
     "address": _a_recipient,
@@ -186,7 +202,7 @@ OBJECTS: Mapping[str, Callable[[Front, Asking], Awaitable[str]]] = {
 }
 """Path parameter → what makes such an object and returns its name."""
 
-OWNED = {"payout_id"}
+OWNED = {"payout_id", "batch_id"}
 """The path parameters whose objects belong to somebody."""
 
 

@@ -30,6 +30,7 @@ from models.payout import Payout
 from models.permission import grants_of, parse_permission
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
 from models.routes import (
+    FallbackPolicy,
     Merit,
     RouteBreakerPolicy,
     RouteLimits,
@@ -73,6 +74,7 @@ DECISIONS = DecisionPolicy(
             recovery_seconds=60,
             trial_payouts=3,
         ),
+        fallback=FallbackPolicy(after_seconds=60, times=2),
         sample_payouts=200,
         slow_seconds=300,
         dear_fee_sun=30 * BASE_UNITS,

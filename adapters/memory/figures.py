@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from models.figures import RouteFigures, burned_sun, latency_of, ready_at
+from models.figures import RouteFigures, fees_of, latency_of, ready_at
 from models.order import RouteName
 from models.payout import Payout, PayoutStatus
 
@@ -35,7 +35,7 @@ class MemoryFigures:
             last_failed_at=failed[0].updated_at if failed else None,
             sampled=len(sampled),
             latency=latency_of(seconds),
-            mean_fee_sun=sum(map(burned_sun, sampled)) // len(sampled) if sampled else None,
+            fees=fees_of(sampled, self._now()),
             last_completed_at=sampled[0].updated_at if sampled else None,
         )
 

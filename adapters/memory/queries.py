@@ -25,6 +25,7 @@ def fits(query: PayoutQuery, payout: Payout) -> bool:
         (query.reference, order.reference),
         (query.route, payout.route),
         (query.payout_type, order.payout_type),
+        (query.batch_id, payout.batch_id),
     )
     return (
         in_scope(query.scope, payout)

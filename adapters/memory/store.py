@@ -18,7 +18,7 @@ from adapters.memory.windows import LimitWindows
 from models.chain import Cursor, Hit
 from models.limits import Used
 from models.money import Currency
-from models.order import BatchWindow, PayoutType, RouteName
+from models.order import BatchWindow, PayoutType, RouteChoice, RouteName
 from models.payout import (
     OPEN,
     TERMINAL,
@@ -190,6 +190,22 @@ class MemoryPayoutStore(MemoryAuditLog, MemoryCompliance, MemoryFigures):
         oldest = min(pending, key=lambda payout: payout.payout_id, default=None)
         held_by = [leases[owner] for owner in sorted(leases)]
         return Backlog(oldest.created_at if oldest else None, held_by)
+
+    async def waiting_on(
+        self, route: RouteName, seconds: float, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        created_by = self._now() - timedelta(seconds=seconds)
+        found = [
+            payout
+            for payout in self._with(PayoutStatus.PENDING)
+            if payout.route is route
+            and payout.order.route is RouteChoice.SMART
+            and payout.created_at <= created_by
+        ]
+        found.sort(key=_creation)
+        return [each for each in found if after is None or _creation(each) > _creation(after)][
+            :limit
+        ]
 
     async def recorded(self, token: str) -> Sequence[Payout]:
         return [
@@ -489,6 +505,10 @@ def _consent_until(payout: Payout) -> datetime | None:
 
 def _ending(payout: Payout) -> tuple[datetime, str]:
     return payout.updated_at, payout.payout_id
+
+
+def _creation(payout: Payout) -> tuple[datetime, str]:
+    return payout.created_at, payout.payout_id
 
 
 def _silent(payout: Payout, attempt: Attempt, sent_by: datetime, made_by: datetime) -> bool:

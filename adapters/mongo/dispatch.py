@@ -23,7 +23,7 @@ from adapters.mongo.expressions import (
 from adapters.mongo.part import StorePart
 from adapters.mongo.unexplained import OPEN_UNEXPLAINED
 from models.money import Currency
-from models.order import RouteName
+from models.order import RouteChoice, RouteName
 from models.payout import Payout, PayoutStatus
 from models.transaction import BroadcastNote
 from ports.store import Backlog, Claim, Exposure, Gate, Leased, Standing
@@ -131,6 +131,23 @@ class Dispatch(StorePart):
         pending = {"status": PayoutStatus.PENDING, "kind": Kind.PAYOUT}
         oldest = await self._payouts.find_one(pending, {"created_at": 1}, sort=[("_id", 1)])
         return Backlog(oldest["created_at"] if oldest else None, leases)
+
+    @confirmed
+    async def waiting_on(
+        self, route: RouteName, seconds: float, after: Payout | None, limit: int
+    ) -> Sequence[Payout]:
+        wanted: Document = {
+            "status": PayoutStatus.PENDING,
+            "route": route.value,
+            "order.route": RouteChoice.SMART.value,
+            "$expr": {"$lte": ["$created_at", after_now(-seconds)]},
+        }
+        if after is not None:
+            beyond = [{"created_at": {"$gt": after.created_at}}, {"_id": {"$gt": after.payout_id}}]
+            wanted |= {"created_at": {"$gte": after.created_at}, "$or": beyond}
+        oldest_first = [("created_at", 1), ("_id", 1)]
+        found = self._payouts.find(wanted, sort=oldest_first, limit=limit, batch_size=limit)
+        return [payout_of(document) async for document in found]
 
     @confirmed
     async def recorded(self, token: str) -> Sequence[Payout]:

@@ -6,7 +6,8 @@ from adapters.mongo.client import Document
 from adapters.mongo.errors import confirmed
 from adapters.mongo.expressions import Expression, after_now, items, united
 from adapters.mongo.part import StorePart
-from models.figures import RouteFigures, latency_of
+from models.figures import FEES_SECONDS, Fees, RouteFigures, latency_of
+from models.money import Currency
 from models.order import RouteName
 from models.payout import PayoutStatus
 
@@ -14,7 +15,7 @@ _ROUTES = [route.value for route in RouteName]
 _OPEN = (PayoutStatus.PENDING, PayoutStatus.PROCESSING)
 _ENDED = (PayoutStatus.COMPLETED, PayoutStatus.FAILED)
 _PARTS = (*_OPEN, *_ENDED, "sample")
-_NONE: Document = {"count": 0, "last": None, "milliseconds": [], "burned_sun": 0}
+_NONE: Document = {"count": 0, "last": None, "milliseconds": []}
 
 
 class Figures(StorePart):
@@ -66,7 +67,7 @@ def _sampling(route: str, sample: int) -> list[Document]:
         "count": {"$sum": 1},
         "last": {"$max": "$updated_at"},
         "milliseconds": {"$push": {"$subtract": ["$updated_at", _READY_AT]}},
-        "burned_sun": {"$sum": _BURNED_SUN},
+        **_FEES,
     }
     return [
         {"$match": {"route": route, "status": PayoutStatus.COMPLETED.value}},
@@ -92,6 +93,30 @@ _BURNED_SUN: Expression = {
 """$sum passes over what is missing, as `models.figures.burned_sun` does."""
 
 
+def _lately(currency: Currency, value: Expression | int) -> Expression:
+    """The sum of a value over the payouts of a currency whose fees still say something."""
+    counts = [
+        {"$eq": ["$order.currency", currency.value]},
+        {"$gte": ["$updated_at", after_now(-FEES_SECONDS)]},
+    ]
+    return {"$sum": {"$cond": [{"$and": counts}, value, 0]}}
+
+
+_FEES: Document = {
+    **{f"paid_{each}": _lately(each, 1) for each in Currency},
+    **{f"burned_{each}": _lately(each, _BURNED_SUN) for each in Currency},
+}
+
+
+def _fees_of(sample: Document) -> Mapping[Currency, Fees]:
+    """The fees of a sample's group, which may be missing."""
+    return {
+        each: Fees(paid, sample[f"burned_{each}"] // paid)
+        for each in Currency
+        if (paid := sample.get(f"paid_{each}", 0))
+    }
+
+
 def _figures_of(groups: Mapping[str, Document]) -> RouteFigures:
     """The figures of a route whose groups are these, by status and "sample"."""
     pending, processing, completed, failed, sample = (groups.get(of, _NONE) for of in _PARTS)
@@ -103,6 +128,6 @@ def _figures_of(groups: Mapping[str, Document]) -> RouteFigures:
         last_failed_at=failed["last"],
         sampled=sample["count"],
         latency=latency_of([each / 1000 for each in sample["milliseconds"]]),
-        mean_fee_sun=sample["burned_sun"] // sample["count"] if sample["count"] else None,
+        fees=_fees_of(sample),
         last_completed_at=sample["last"],
     )

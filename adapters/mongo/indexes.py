@@ -73,6 +73,17 @@ PAYOUT_INDEXES: Sequence[Index] = (
         only={"status": PayoutStatus.PENDING.value},
     ),
     Index(
+        "pending_by_route",
+        [
+            ("route", ASCENDING),
+            ("order.route", ASCENDING),
+            ("created_at", ASCENDING),
+            ("_id", ASCENDING),
+        ],
+        "waiting_on: the oldest payouts that wait on a route that they did not ask for",
+        only={"status": PayoutStatus.PENDING.value},
+    ),
+    Index(
         "lease_token",
         [("lease.token", ASCENDING)],
         "recorded; exposure: what others are building; backlog: leases",
@@ -144,6 +155,7 @@ PAYOUT_INDEXES: Sequence[Index] = (
     _newest_first("by_recipient", "order.recipient_address", "list by recipient"),
     _newest_first("by_session", "order.session_id", "list by session"),
     _newest_first("by_reference", "order.reference", "list by reference"),
+    _newest_first("by_batch", "batch_id", "list by batch: the payouts of one request"),
     Index("by_created", [("created_at", DESCENDING)], "list by time of creation"),
     Index(
         "recipient_by_time",

@@ -19,6 +19,7 @@ def query_filter(query: PayoutQuery) -> Document:
         "order.reference": query.reference,
         "route": query.route,
         "order.payout_type": query.payout_type,
+        "batch_id": query.batch_id,
     }
     compared: dict[str, dict[str, Any]] = {
         "created_at": {"$gte": query.created_from, "$lt": query.created_to},

@@ -12,14 +12,15 @@ from adapters.memory.figures import MemoryFigures
 from adapters.memory.store import MemoryPayoutStore
 from adapters.mongo.figures import Figures
 from adapters.mongo.store import MongoPayoutStore
-from models.figures import Latency, RouteFigures
+from models.figures import FEES_SECONDS, Fees, Latency, RouteFigures
+from models.money import Currency
 from models.order import RouteName
 from models.payout import Event, Payout, PayoutStatus
 from models.transaction import Attempt, AttemptState
 from ports.figures import FiguresStore
 from ports.store import PayoutStore
 from tests.contract.steps import moved, put, recording
-from tests.factories import a_hit, a_payout, an_attempt
+from tests.factories import a_hit, a_payout, an_attempt, an_order
 
 HOUR = 3_600
 V0, KYC, DIRECT = RouteName
@@ -149,12 +150,33 @@ async def test_the_fee_is_all_that_transactions_of_a_payout_burned(
     dead = an_attempt(state=AttemptState.DEAD)
     twice = (closed(7_000_000, AttemptState.FAILED_ON_CHAIN), dead, closed(13_000_000))
     await store.insert(ended(V0, now, 10, attempts=twice))
-    assert (await of_v0(figures)).mean_fee_sun == 20_000_000
+    assert (await of_v0(figures)).fees == {Currency.USDT: Fees(1, 20_000_000)}
     await store.insert(ended(V0, now, 20, linked_hit=a_hit(fee_sun=1_000_000)))
     await store.insert(ended(V0, now, 30))
     await store.insert(ended(V0, now, 40, status=FAILED, attempts=twice))
-    assert (await of_v0(figures)).mean_fee_sun == 7_000_000
-    assert (await of_v0(figures, sample=2)).mean_fee_sun == 10_500_000
+    assert (await of_v0(figures)).fees == {Currency.USDT: Fees(3, 7_000_000)}
+    assert (await of_v0(figures, sample=2)).fees == {Currency.USDT: Fees(2, 10_500_000)}
+
+
+async def test_each_currency_has_its_own_fees(store: PayoutStore, figures: FiguresStore) -> None:
+    now, in_trx = await store.now(), an_order(currency=Currency.TRX)
+    for age, burned in ((10, 13_000_000), (20, 14_000_000)):
+        await store.insert(ended(V0, now, age, attempts=(closed(burned),)))
+    await store.insert(ended(V0, now, 30, order=in_trx, attempts=(closed(345_000),)))
+    assert (await of_v0(figures)).fees == {
+        Currency.USDT: Fees(2, 13_500_000),
+        Currency.TRX: Fees(1, 345_000),
+    }
+
+
+async def test_what_was_burned_long_ago_says_nothing(
+    store: PayoutStore, figures: FiguresStore
+) -> None:
+    now = await store.now()
+    for age, burned in ((FEES_SECONDS - 60, 13_000_000), (FEES_SECONDS + 60, 99_000_000)):
+        await store.insert(ended(V0, now, age, attempts=(closed(burned),)))
+    found = await of_v0(figures)
+    assert (found.sampled, found.fees) == (2, {Currency.USDT: Fees(1, 13_000_000)})
 
 
 async def test_it_follows_the_payouts(store: PayoutStore, figures: FiguresStore) -> None:
@@ -182,6 +204,7 @@ PAYOUTS = st.fixed_dictionaries(
         "age": AGES,
         "took_ms": st.integers(0, 10**7),
         "fees": FEES,
+        "currency": st.sampled_from(Currency),
         "pending_ages": st.lists(AGES, max_size=2),
     }
 )
@@ -196,6 +219,7 @@ def of_case(case: Mapping[str, Any], number: int, now: datetime) -> Payout:
     )
     return a_payout(
         route=case["route"],
+        order=an_order(currency=case["currency"]),
         status=case["status"],
         created_at=end - timedelta(milliseconds=case["took_ms"]),
         updated_at=end,

@@ -159,6 +159,7 @@ FILTERS: list[dict[str, Any]] = [
     {"reference": "$ref"},
     {"route": RouteName.KYC},
     {"payout_type": PayoutType.BATCH},
+    {"batch_id": "$batch"},
     {"created_from": LONG_AGO + timedelta(days=1)},
     {"scope": Scope(client="client-2")},
     {"scope": Scope(node_id="node")},
@@ -174,6 +175,7 @@ async def test_each_filter_of_a_list(store: PayoutStore, filters: dict[str, Any]
         status=PayoutStatus.CANCELLED,
         created_at=LONG_AGO + timedelta(days=1),
         route=RouteName.KYC,
+        batch_id="$batch",
         order=an_order(
             currency=Currency.TRX,
             payout_type=PayoutType.BATCH,

@@ -68,7 +68,9 @@ async def test_a_scope_shows_its_own(store: PayoutStore, name: str) -> None:
 
 async def test_no_filter_looks_over_the_wall(store: PayoutStore) -> None:
     order = an_order(node_id="node-1", session_id="s", reference="r")
-    payout = await inserted(store, tenant="south", txids=("ab" * 32,), order=order)
+    payout = await inserted(
+        store, tenant="south", txids=("ab" * 32,), batch_id="batch_1", order=order
+    )
     filters = (
         {"status": PayoutStatus.PENDING},
         {"recipient": order.recipient_address},
@@ -76,6 +78,7 @@ async def test_no_filter_looks_over_the_wall(store: PayoutStore) -> None:
         {"session_id": "s"},
         {"node_id": "node-1"},
         {"reference": "r"},
+        {"batch_id": "batch_1"},
     )
     scopes = {
         Scope(tenant="north", any_tenant=False): [],

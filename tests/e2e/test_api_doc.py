@@ -124,8 +124,8 @@ def test_the_table_of_codes_is_the_one_of_the_file() -> None:
 
 def test_the_table_of_rates_is_the_one_of_the_file() -> None:
     roles = config("payout-security-policies.yaml")["roles"]
-    kinds = ("create", "quote", "read", "act", "admin")
-    assert rows_of("| role | create | quote | read | act | admin |") == [
+    kinds = ("create", "batch", "quote", "read", "act", "admin")
+    assert rows_of("| role | create | batch | quote | read | act | admin |") == [
         [role, *(said(policy["rate_limits"].get(kind)) for kind in kinds)]
         for role, policy in roles.items()
     ]
@@ -146,9 +146,13 @@ def test_the_bounds_are_those_of_the_file() -> None:
         "body": f"{api['max_body_bytes']:,} bytes",
         "path and headers": f"{api['max_head_bytes']:,} bytes, {api['max_headers']} headers",
         "time for one request": f"{api['request_seconds']} s",
+        "payouts in one batch": f"{api['max_batch_items']:,}",
+        "time for one batch": f"{api['batch_seconds']} s",
         "requests that one replica works on": f"{api['max_in_flight']:,}",
         "connections to one replica": f"{api['max_connections']:,}",
     }
+    assert f"1 to {api['max_batch_items']} payouts, each as in `POST /payouts`" in TEXT
+    assert f"not reached within {api['batch_seconds']} s (P302)" in TEXT
     pages = f"({api['default_page_size']} unless you say, {api['max_page_size']} at most)"
     assert pages in TEXT
     anonymous = config("payout-security-policies.yaml")["anonymous"]

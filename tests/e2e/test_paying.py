@@ -32,7 +32,8 @@ from tests.e2e.kit import (
 )
 
 ANSWER_FIELDS = {
-    *("payout_id", "status", "status_reason", "payout_type", "scheduled_at", "batch_window"),
+    *("payout_id", "batch_id", "status", "status_reason", "payout_type", "scheduled_at"),
+    *("batch_window",),
     *("requested_route", "route", "wallet", "findings", "hold", "approval", "release_at"),
     *("recipient_address", "amount", "currency", "reason", "reference", "description"),
     *("metadata", "session_id", "node_id", "priority", "expires_at"),

@@ -278,6 +278,22 @@ async def keeps_changing() -> httpx.Response:
         return await front.ask("POST", f"/payouts/{payout_id}/cancel", SERVICE)
 
 
+def batched(*orders: dict[str, Any]) -> dict[str, Any]:
+    """A request for a batch of these orders, which differ so from the usual one."""
+    return {
+        "json": {"payouts": [ORDER | order for order in orders]},
+        "headers": {"Idempotency-Key": "k"},
+    }
+
+
+async def batch_in_time_for_one() -> httpx.Response:
+    async with a_faulty_front() as (front, store):
+        bound(front, batch_seconds=0.5)
+        store.fail("insert", "before", times=0, skip=1)
+        store.meanwhile("insert", "before", asyncio.Event().wait)
+        return await front.ask("POST", "/batches", SERVICE, **batched({}, {}))
+
+
 PROBLEMS: dict[str, Scenario] = {
     "P001": asking("GET", "/payouts", None),
     "P002": asking("GET", "/gates", token("USER")),
@@ -305,6 +321,8 @@ PROBLEMS: dict[str, Scenario] = {
     "P106": creating(currency="EUR"),
     "P107": created_under(refusing(RuleKind.DENY_LIST)),
     "P108": creating(reason="because"),
+    "P300": asking("POST", "/batches", **batched({}, {"amount": 12.5})),
+    "P301": asking("POST", "/batches", **batched(*[{}] * 101)),
     "P400": creating(route="direct"),
     "P401": created_under(deciding(v0={"capacity": 0})),
     "P402": created_under(
@@ -324,7 +342,10 @@ PROBLEMS: dict[str, Scenario] = {
 """Code → a request that it answers."""
 
 
-@pytest.mark.parametrize("code", [code for code, entry in CODES.items() if entry["http_status"]])
+ANSWERS = [code for code, entry in CODES.items() if entry["http_status"] and code != "P302"]
+
+
+@pytest.mark.parametrize("code", ANSWERS)
 async def test_a_code_with_a_status_answers_a_request(code: str) -> None:
     assert code in PROBLEMS, f"write a scenario for {code}, or take it out of the file"
     answer = await PROBLEMS[code]()
@@ -339,7 +360,19 @@ async def test_a_code_with_a_status_answers_a_request(code: str) -> None:
 
 
 def test_every_scenario_has_its_code() -> None:
-    assert set(PROBLEMS) | set(REASONS) == set(CODES)
+    assert set(PROBLEMS) | set(REASONS) | {"P302", "P303"} == set(CODES)
+
+
+async def test_what_a_batch_did_not_reach_in_time_is_told_of_each_payout() -> None:
+    answer = await batch_in_time_for_one()
+    batch = answer.json()
+    assert (answer.status_code, batch["status_reason"]["code"]) == (207, "P303"), answer.text
+    taken, late = batch["items"]
+    assert (taken["problem"], late["payout"]) == (None, None)
+    problem, entry = late["problem"], CODES["P302"]
+    assert (problem["code"], problem["status"]) == ("P302", entry["http_status"])
+    for name in ("title", "retryable", "recovery_action"):
+        assert problem[name] == entry[name]
 
 
 # ---- payouts that show why they are as they are ----

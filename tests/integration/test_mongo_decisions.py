@@ -18,6 +18,7 @@ from pymongo.monitoring import (
 
 from adapters.mongo.client import Client, Database, Document, majority_database, open_client
 from adapters.mongo.compliance import Compliance
+from adapters.mongo.dispatch import Dispatch
 from adapters.mongo.documents import payout_document
 from adapters.mongo.figures import Figures
 from adapters.mongo.indexes import ensure_indexes
@@ -38,6 +39,9 @@ UP_TO, SAMPLE = 30, 5
 FIGURE_KEYS = len(RouteName) * (len(OPEN) * EACH_KIND + len(ENDED) * EACH_KIND // 2 + SAMPLE)
 FIGURE_DOCUMENTS = len(RouteName) * (len(ENDED) * EACH_KIND // 2 + SAMPLE)
 BRANCHES = len(RouteName) * 5
+
+LAST = a_payout(created_at=LONG_AGO - timedelta(days=1))
+"""The last one of a page before the first that there are."""
 
 Call = Callable[[Database], Awaitable[object]]
 
@@ -94,6 +98,18 @@ READS: dict[str, Read] = {
         indexes={"route_by_status"},
         keys=FIGURE_KEYS + BRANCHES,
         documents=FIGURE_DOCUMENTS,
+    ),
+    "waiting_on": Read(
+        lambda database: Dispatch(database).waiting_on(RouteName.KYC, 60, None, 10 * EACH_KIND),
+        indexes={"pending_by_route"},
+        keys=EACH_KIND // 2 + 1,
+        documents=EACH_KIND // 2,
+    ),
+    "waiting_on, a further page": Read(
+        lambda database: Dispatch(database).waiting_on(RouteName.KYC, 60, LAST, 10 * EACH_KIND),
+        indexes={"pending_by_route"},
+        keys=EACH_KIND // 2 + 1,
+        documents=EACH_KIND // 2,
     ),
 }
 WRITES: dict[str, Call] = {

@@ -64,6 +64,10 @@ INDEXED_READS: dict[str, Call] = {
     "list by session": lambda store: store.list(PayoutQuery(session_id="s"), 10),
     "list by node": lambda store: store.list(PayoutQuery(node_id="n"), 10),
     "list by reference": lambda store: store.list(PayoutQuery(reference="r"), 10),
+    "list by batch": lambda store: store.list(PayoutQuery(batch_id="b"), 10),
+    "list of a client's batch": lambda store: store.list(
+        PayoutQuery(Scope("client", tenant="north", any_tenant=False), batch_id="b"), 10
+    ),
     "list by time": lambda store: store.list(PayoutQuery(created_from=LONG_AGO), 10),
     "totals of a client": lambda store: store.totals(Scope("client")),
     "totals of a tenant": lambda store: store.totals(OF_TENANT),
@@ -73,6 +77,8 @@ INDEXED_READS: dict[str, Call] = {
         10, "o", "t", 60, wallets=[OWNER, RECIPIENT], without_routes=[RouteName.KYC]
     ),
     "backlog": lambda store: store.backlog(),
+    "waiting_on": lambda store: store.waiting_on(RouteName.KYC, 60, None, 10),
+    "waiting_on, a further page": lambda store: store.waiting_on(RouteName.KYC, 60, a_payout(), 10),
     "recorded": lambda store: store.recorded("token"),
     "exposures": lambda store: store.exposures("token"),
     "cursor": lambda store: store.cursor(),

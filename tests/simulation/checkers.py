@@ -2,18 +2,24 @@
 their own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import Random
+from typing import Any
 
 from models.caller import Caller
 from models.order import RouteName
-from models.payout import Payout, PayoutStatus, has_success
+from models.payout import Payout, PayoutStatus, Resolution, has_success
 from models.registry import AddressList
+from ports.store import PayoutQuery
 from services.assembly import Services
+from services.batches import BatchReport
+from services.payout_router import PayoutRouter
 from tests.harness import SERVICE
 from tests.simulation.person import LOOK_SECONDS, LOOKS, ROUND_SECONDS, Staff
-from tests.simulation.policies import KYC_VALIDITY, MAKERS, RECIPIENTS
+from tests.simulation.policies import KYC_VALIDITY, MAKERS, RECIPIENTS, TENANTS
 
 
 def _as(subject: str, role: str) -> Caller:
@@ -32,7 +38,32 @@ CHECKERS = (
 )
 """Some of them may not, are one person in two roles, or have made the payout themselves."""
 
+SECONDS = 20.0
+"""So long a decision about a batch may take."""
+
+REACHES: Sequence[Callable[[PayoutRouter, Caller, Payout, str], Awaitable[Any]]] = (
+    lambda router, who, payout, why: router.get(who, payout.payout_id),
+    lambda router, who, payout, why: router.cancel(who, payout.payout_id, why),
+    lambda router, who, payout, why: router.approve(who, payout.payout_id, why),
+    lambda router, who, payout, why: router.reject(who, payout.payout_id, why),
+    lambda router, who, payout, why: router.release(who, payout.payout_id, why),
+    lambda router, who, payout, why: router.choose_route(who, payout.payout_id, RouteName.V0, why),
+    lambda router, who, payout, why: router.resolve(who, payout.payout_id, Resolution.FAIL, why),
+    lambda router, who, payout, why: router.batch(who, payout.batch_id or "batch_"),
+    lambda router, who, payout, why: router.approve_batch(
+        who, payout.batch_id or "batch_", why, SECONDS
+    ),
+    lambda router, who, payout, why: router.reject_batch(
+        who, payout.batch_id or "batch_", why, SECONDS
+    ),
+)
+"""All that can be done to a payout, by its id or by that of its batch."""
+
 WAITING = (PayoutStatus.AWAITING_APPROVAL, PayoutStatus.NEEDS_REVIEW)
+
+
+async def _approve_batch(caller: Caller, batch_id: str, services: Services) -> BatchReport:
+    return await services.router.approve_batch(caller, batch_id, "looked", SECONDS)
 
 
 class Checkers(Staff):
@@ -54,6 +85,17 @@ class Checkers(Staff):
         payout = self._some(draw)
         for caller in draw.choices(CHECKERS, k=3):
             await self._approve(caller, payout)
+
+    async def approve_batch(self, draw: Random) -> None:
+        """Several people consent to a whole batch, whether or not they may."""
+        batch_id = self._some_batch(draw)
+        for caller in draw.choices(CHECKERS, k=3):
+            await self._ask(partial(_approve_batch, caller, batch_id))
+
+    async def reject_batch(self, draw: Random) -> None:
+        """Somebody refuses a whole batch."""
+        caller, batch_id = draw.choice(CHECKERS), self._some_batch(draw)
+        await self._ask(lambda s: s.router.reject_batch(caller, batch_id, "no", SECONDS))
 
     async def reject(self, draw: Random) -> None:
         """Somebody refuses something."""
@@ -106,21 +148,49 @@ class Checkers(Staff):
 
         await self._act(edit)
 
+    async def trespass(self, draw: Random) -> None:
+        """Somebody of a tenant reaches for what is another's, and looks around."""
+        stranger = replace(draw.choice(RIGHT), tenant=draw.choice(TENANTS[1:]))
+        theirs = [each for each in self._oracle.payouts() if each.tenant != stranger.tenant]
+        if theirs:
+            payout = draw.choice(theirs)
+            reach, why = draw.choice(REACHES), "it is mine"
+            if await self._ask(lambda s: reach(s.router, stranger, payout, why)):
+                self._oracle.breach(f"{stranger.name} reached {payout.payout_id}")
+        await self._ask(lambda s: self._look_around(s, stranger))
+
+    async def _look_around(self, services: Services, stranger: Caller) -> None:
+        seen = await services.router.list(stranger, PayoutQuery(), 1_000)
+        totals = await services.router.stats(stranger)
+        home = [each for each in self._oracle.payouts() if each.tenant == stranger.tenant]
+        foreign = {each.payout_id for each in seen} - {each.payout_id for each in home}
+        if foreign or sum(total.count for total in totals) > len(home):
+            self._oracle.breach(f"{stranger.name} saw {foreign}, and of all {totals}")
+
     async def _deny(self, address: str) -> None:
         denied = {address: "fraud"}
         await self._act(
             lambda s, why: s.compliance.put_listed(RIGHT[0], AddressList.DENY, denied, why)
         )
 
-    def waits(self) -> bool:
-        """Whether some payout waits for one of them."""
-        return any(payout.status in WAITING for payout in self._oracle.payouts())
+    def waits(self, *, of_batches: bool) -> bool:
+        """Whether some payout (of a batch) waits for one of them."""
+        return any(
+            payout.status in WAITING and (payout.batch_id is not None or not of_batches)
+            for payout in self._oracle.payouts()
+        )
 
     def _some(self, draw: Random) -> Payout:
         """A payout; if there are any, one that waits for somebody."""
         payouts = self._oracle.payouts()
         waiting = [payout for payout in payouts if payout.status in WAITING]
         return draw.choice(waiting or payouts)
+
+    def _some_batch(self, draw: Random) -> str:
+        """A batch that waits for somebody."""
+        payouts = self._oracle.payouts()
+        waiting = {p.batch_id for p in payouts if p.status in WAITING and p.batch_id is not None}
+        return draw.choice(sorted(waiting))
 
     async def _approve(self, caller: Caller, payout: Payout) -> None:
         name = payout.payout_id

@@ -146,6 +146,13 @@ def _pauses_midway(world: World, draw: Random, now: float) -> bool:
     return True
 
 
+def _pauses_wallet(world: World, draw: Random, now: float) -> bool:
+    """Somebody stops one wallet, and what waits for it may go by another route."""
+    wallets = [pause for pause in world.person.dispatch_pauses if pause.wallet is not None]
+    world.let(world.person.pause(draw.choice(wallets)))
+    return True
+
+
 def _resumes(world: World, draw: Random, now: float) -> bool:
     """Somebody lets something go on."""
     paused = world.oracle.paused(world.person.pauses)
@@ -162,11 +169,13 @@ def _opens_gate(world: World, draw: Random, now: float) -> bool:
     return bool(gates)
 
 
-def _decides(act: Callable[[Checkers, Random], Coroutine[Any, Any, None]]) -> Event:
-    """Somebody decides about a payout, if any waits for that."""
+def _decides(
+    act: Callable[[Checkers, Random], Coroutine[Any, Any, None]], *, of_batches: bool = False
+) -> Event:
+    """Somebody decides about a payout, or a batch, if any waits for that."""
 
     def happen(world: World, draw: Random, now: float) -> bool:
-        waits = world.checkers.waits()
+        waits = world.checkers.waits(of_batches=of_batches)
         if waits:
             world.let(act(world.checkers, draw))
         return waits
@@ -193,6 +202,11 @@ def _lists_midway(world: World, draw: Random, now: float) -> bool:
 
 def _verifies(world: World, draw: Random, now: float) -> bool:
     world.let(world.checkers.verify(draw))
+    return True
+
+
+def _trespasses(world: World, draw: Random, now: float) -> bool:
+    world.let(world.checkers.trespass(draw))
     return True
 
 
@@ -300,15 +314,19 @@ HAPPEN: Final[Mapping[str, Event]] = {
     "explains": _explains,
     "pauses": _pauses,
     "pauses_midway": _pauses_midway,
+    "pauses_wallet": _pauses_wallet,
     "resumes": _resumes,
     "opens_gate": _opens_gate,
     "approves": _decides(Checkers.approve),
+    "approves_batch": _decides(Checkers.approve_batch, of_batches=True),
+    "rejects_batch": _decides(Checkers.reject_batch, of_batches=True),
     "rejects": _decides(Checkers.reject),
     "releases": _decides(Checkers.release),
     "reroutes": _reroutes,
     "lists": _lists,
     "lists_midway": _lists_midway,
     "verifies": _verifies,
+    "trespasses": _trespasses,
     "revokes": _revokes,
     "knocks": _knocks,
     "fork": _fork(0.0, reorder=False),

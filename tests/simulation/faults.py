@@ -79,15 +79,19 @@ EVENTS: Final[Mapping[str, float]] = {
     "explains": 0.08,
     "pauses": 0.02,
     "pauses_midway": 0.04,
+    "pauses_wallet": 0.03,
     "resumes": 0.1,
     "opens_gate": 0.03,
     "approves": 0.15,
+    "approves_batch": 0.1,
+    "rejects_batch": 0.01,
     "rejects": 0.02,
     "releases": 0.1,
     "reroutes": 0.05,
     "lists": 0.1,
     "lists_midway": 0.04,
     "verifies": 0.1,
+    "trespasses": 0.1,
     "revokes": 0.02,
     "knocks": 0.2,
     # the chain
@@ -143,6 +147,13 @@ SITUATIONS: Final[Mapping[str, float]] = {
     "asks_approval": 0.4,
     "denies": 0.4,
     "holds": 0.3,
+    "forces_consent": 0.3,
+    "long_windows": 0.3,
+    "tenants": 0.3,
+    "batches": 0.3,
+    "batch_consent": 0.5,
+    "falls_back": 0.4,
+    "one_wallet_poor": 0.2,
 }
 """How likely a situation is that holds from the start; clients' behaviour is among them."""
 

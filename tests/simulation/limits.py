@@ -16,7 +16,7 @@ _STARTS: Mapping[Period, str] = {Period.HOUR: "%Y-%m-%dT%H", Period.DAY: "%Y-%m-
 _MONTH = "%Y-%m"
 
 Place = tuple[str, ...]
-"""A scope, whose it is, the currency, the period and when it began."""
+"""A scope, whose it is (a client is of a tenant), the currency, the period and when it began."""
 
 
 class LimitOracle:
@@ -46,8 +46,10 @@ class LimitOracle:
     def _check_places(self, payouts: Iterable[Payout]) -> None:
         amounts: Counter[Place] = Counter()
         counts: Counter[Place] = Counter()
+        window_ids: set[str] = set()
         for payout in payouts:
             places = self._places(payout)
+            window_ids |= {*payout.window_ids}
             if len(places) != len(payout.window_ids):
                 raise Violation(f"{payout.payout_id} counts in {payout.window_ids}, not {places}")
             for place, ceiling in places.items():
@@ -58,6 +60,8 @@ class LimitOracle:
                         f"{place} has {amounts[place]} in {counts[place]} payouts, above {ceiling}",
                         payout.payout_id,
                     )
+        if len(window_ids) != len(counts):
+            raise Violation(f"{sorted(window_ids)} are not one each for {sorted(counts)}")
 
     def _places(self, payout: Payout) -> dict[Place, Ceiling]:
         """Every window that a payout counts in, by the policy."""
@@ -66,7 +70,11 @@ class LimitOracle:
         client = policy.clients.get(self._roles[payout.client], {}).get(currency)
         scopes: list[tuple[str, str, Ceilings]] = [
             ("all", "", policy.all.get(currency, none)),
-            ("client", payout.client, none if client is None else client.ceilings),
+            (
+                "client",
+                f"{payout.tenant}/{payout.client}",
+                none if client is None else client.ceilings,
+            ),
             ("recipient", payout.order.recipient_address, policy.recipients.get(currency, none)),
         ]
         if route is not None:

@@ -34,7 +34,7 @@ from services.limits import keeps_reservation
 from services.settlement import FROZEN_GATE
 from tests.simulation.limits import LimitOracle
 from tests.simulation.log import LogOracle
-from tests.simulation.rules import Rules
+from tests.simulation.rules import Rules, batch_item
 from tests.simulation.store import PAUSE_SECONDS, WatchedStore
 from tests.simulation.violation import Violation, instantly
 
@@ -121,18 +121,27 @@ class Oracle:
         """A rule is broken; the first one counts, at the next look."""
         self.broken = self.broken or Violation(rule)
 
-    def was_accepted(self, payout: Payout, order: Any, asked_at: float | None) -> None:
+    def was_accepted(
+        self,
+        client: Caller,
+        payout: Payout,
+        order: Any,
+        asked_at: float | None,
+        together: Sequence[Payout] = (),
+    ) -> None:
         """A client was told that its payout is kept, which it asked for then; None if that was
-        kept before."""
+        kept before. `together` are those of the same request that were taken before it."""
         self.accepted[payout.payout_id] = order
+        if (payout.tenant, payout.client) != (client.tenant, client.subject):
+            self.breach(f"{payout.payout_id} is not {client.name}'s, who was told of it")
         if asked_at is None:
             return
-        self._check_taken(payout, asked_at)
+        self._check_taken(payout, asked_at, together)
         since = self._store.paused_since("intake", f"intake:{payout.order.currency}")
         if asked_at > since + PAUSE_SECONDS:
             self.breach(f"{payout.payout_id} was taken though that was paused at {since:.3f}")
 
-    def _check_taken(self, payout: Payout, asked_at: float) -> None:
+    def _check_taken(self, payout: Payout, asked_at: float, together: Sequence[Payout]) -> None:
         """What held when somebody asked, is minded by the answer."""
         name, order = payout.payout_id, payout.order
         if self._store.must_stop(payout, asked_at) and payout.hold is None:
@@ -141,14 +150,16 @@ class Oracle:
         level = self._store.best_level(address, asked_at, at)
         if level < self._rules.kyc_level(payout):
             self.breach(f"{name} was taken over {payout.route}, with KYC level {level}")
-        if self._rules.bursts(payout, self._store.known_before(asked_at)) and payout.hold is None:
+        known = [*self._store.known_before(asked_at), *together]
+        if self._rules.bursts(payout, known) and payout.hold is None:
             self.breach(f"{name} was taken, and is one of too many to its recipient")
 
-    def was_paused(self, client: str, request: NewPayout, asked_at: float) -> None:
+    def was_paused(self, client: Caller, request: NewPayout, asked_at: float) -> None:
         """A client was told to wait: not about a payout that was there when it asked."""
         if request.idempotency_key is None:
             return
-        payout = instantly(self._store.find_by_key(client, request.idempotency_key))
+        key = request.idempotency_key
+        payout = instantly(self._store.find_by_key(client.subject, key, client.tenant))
         if payout is not None and self._store.arrived[payout.payout_id] < asked_at:
             self.breach(f"{payout.payout_id} was there, and its client told that intake is paused")
 
@@ -205,21 +216,14 @@ class Oracle:
 
     def builds(self, pause: Pause) -> bool:
         """Whether a payout is leased which a pause would stop."""
-        return any(
-            self.is_built(payout)
-            for payout in self.payouts()
-            if pause.currency in (None, payout.order.currency)
-            and pause.wallet in (None, payout.wallet)
-        )
+        return any(self.is_built(payout) for payout in self.payouts() if stops(pause, payout))
 
     def stirring(self, pause: Pause) -> Violation | None:
         """What a lasting pause lets go on, and has not come to its end."""
         for payout in self.payouts():
             name = payout.payout_id
-            named = pause.currency in (None, payout.order.currency) and (
-                pause.wallet in (None, payout.wallet)
-            )
-            if payout.live_attempt is not None or (payout.status in OPEN and not named):
+            going_on = payout.status in OPEN and not stops(pause, payout)
+            if payout.live_attempt is not None or going_on:
                 return Violation(f"{name} still is {payout.status} while {pause}", name)
         return None
 
@@ -252,6 +256,7 @@ class Oracle:
         self._check_accepted()
         self.log.check(self._before)
         self._check_keys(payouts)
+        self._check_requests(payouts)
         self._limits.check(self._store, payouts)
         self._check_batches(payouts)
         for gate in instantly(self._store.gates()):
@@ -358,6 +363,9 @@ class Oracle:
         if payout.status is PayoutStatus.PENDING and unproven:
             raise Violation(f"{name} is to be paid, and an attempt of it is {unproven}", name)
         self._check_history(payout, before)
+        wrong = self._rules.moved_wrongly(payout)
+        if wrong:
+            raise Violation(f"{name}: {wrong}", name)
         if before is None or before.status not in TERMINAL:
             return
         changed = [field for field in SEALED if getattr(before, field) != getattr(payout, field)]
@@ -456,21 +464,36 @@ class Oracle:
             at = self._rules.early_release(payout)
             if at is None:
                 continue
-            together = self._rules.gathered(payouts, at - LATEST, at)
+            window = payout.order.batch_window
+            together = self._rules.gathered(payouts, window, at - LATEST, at)
             if together < size:
                 name = payout.payout_id
                 raise Violation(f"{name} was released at {at}, with {together} of {size}", name)
 
     def _check_keys(self, payouts: Sequence[Payout]) -> None:
         """A client's key makes one payout, for ever."""
-        makers: dict[tuple[str, str], str] = {}
+        makers: dict[tuple[str | None, str, str], str] = {}
         for payout in payouts:
             if payout.idempotency_key is None:
                 continue
-            key = (payout.client, payout.idempotency_key)
+            key = (payout.tenant, payout.client, payout.idempotency_key)
             other = makers.setdefault(key, payout.payout_id)
             if other != payout.payout_id:
                 raise Violation(f"{other} and {payout.payout_id} have one key", other)
+
+    def _check_requests(self, payouts: Sequence[Payout]) -> None:
+        """What came in one request has one batch id, and nothing else has it."""
+        ids: dict[tuple[str | None, str, str], str] = {}
+        for payout in payouts:
+            item, name = batch_item(payout), payout.payout_id
+            if (item is None) is not (payout.batch_id is None):
+                raise Violation(f"{name} has the batch {payout.batch_id}, and came as {item}", name)
+            if item is not None:
+                request = payout.tenant, payout.client, item[0]
+                if ids.setdefault(request, payout.batch_id or "") != payout.batch_id:
+                    raise Violation(f"{name} has another batch id than {ids[request]}", name)
+        if len({*ids.values()}) != len(ids):
+            raise Violation(f"requests have one batch id: {ids}")
 
     def _check_sums(self, payouts: Iterable[Payout]) -> None:
         """What each recipient got from us is what our records say, to the last unit."""
@@ -509,6 +532,13 @@ def attempts_of(payout: Payout) -> tuple[Attempt, ...]:
     """Every attempt, the live one last."""
     live = payout.live_attempt
     return payout.attempts if live is None else (*payout.attempts, live)
+
+
+def stops(pause: Pause, payout: Payout) -> bool:
+    """Whether a pause is for that payout too."""
+    return pause.currency in (None, payout.order.currency) and (
+        pause.wallet in (None, payout.wallet)
+    )
 
 
 def _is_as_recorded(attempt: Attempt, found: tuple[Block, Included] | None, solid: Block) -> bool:

@@ -16,12 +16,21 @@ from models.decision import DecisionPolicy
 from models.findings import Effect
 from models.money import BASE_UNITS, Currency
 from models.order import PayoutType, RouteName
-from models.routes import KycStep, Merit, RouteBreakerPolicy, RouteLimits, RoutePolicy, Strategy
+from models.routes import (
+    FallbackPolicy,
+    KycStep,
+    Merit,
+    RouteBreakerPolicy,
+    RouteLimits,
+    RoutePolicy,
+    Strategy,
+)
 from models.spending import Ceiling, Ceilings, ClientLimits, Period, SpendPolicy
 from tests.harness import DECISIONS, SERVICE
 
 SIGNERS: Final = tuple(LocalSigner(bytes.fromhex(key)) for key in DEVNET_KEYS[:2])
 MAKERS: Final = (SERVICE, replace(SERVICE, subject="shop", role="USER"))
+TENANTS: Final = (None, "acme", "zeta")
 ROLES: Final = {maker.subject: maker.role for maker in MAKERS}
 """Who asks for payouts, and under which role."""
 
@@ -61,12 +70,21 @@ def draw_decisions(random_of: Callable[[str], Random], on: Collection[str]) -> D
     routing = DECISIONS.routing
     if "fragile_routes" in on:
         routing = replace(routing, breaker=_BREAKER)
+    if "falls_back" in on:
+        routing = replace(routing, fallback=_fallback(random_of("fall-back")))
     return replace(
         DECISIONS,
-        rules=_rules(rules, on),
-        routes=_routes(random_of("routes"), on),
+        rules=(
+            *_rules(rules, on),
+            *(_forcing(random_of("forced")) if "forces_consent" in on else ()),
+        ),
+        routes=_open(_routes(random_of("routes"), on), random_of("open routes"), on),
         routing=replace(routing, weights=_WEIGHTS),
-        approvals=_approvals(approvals) if "asks_approval" in on else (),
+        approvals=(
+            *(_approvals(approvals) if "asks_approval" in on else ()),
+            *(each for each in (_FORCED,) if "forces_consent" in on),
+            *(each for each in (_TOGETHER,) if "batch_consent" in on),
+        ),
         schedule=schedule,
     )
 
@@ -81,7 +99,7 @@ def _routes(draw: Random, on: Collection[str]) -> tuple[RoutePolicy, ...]:
     """One for small payouts, one for verified recipients, one for what is urgent; or one alone."""
     capacity = draw.choice((1, 2, 3)) if "narrow_routes" in on else 1_000
     wallet = SIGNERS[1].address if "two_wallets" in on else None
-    several = "several_routes" in on
+    several = several_routes(on)
     plain = RoutePolicy(
         name=RouteName.V0,
         enabled=True,
@@ -116,6 +134,26 @@ def _routes(draw: Random, on: Collection[str]) -> tuple[RoutePolicy, ...]:
     )
 
 
+def several_routes(on: Collection[str]) -> bool:
+    """Whether there is more than one route: to fall back takes another one."""
+    return not {"several_routes", "falls_back"}.isdisjoint(on)
+
+
+def _open(
+    routes: tuple[RoutePolicy, ...], draw: Random, on: Collection[str]
+) -> tuple[RoutePolicy, ...]:
+    """The same; where payouts are to fall back, mostly without what keeps all others out."""
+    if "falls_back" not in on or draw.random() < 0.3:
+        return routes
+    limits = {each: RouteLimits(10_000) for each in Currency}
+    plain, verified, urgent = routes
+    return (
+        replace(plain, limits=limits),
+        replace(verified, limits=limits, wallet=SIGNERS[1].address),
+        urgent,
+    )
+
+
 def _approvals(draw: Random) -> tuple[ApprovalRule, ...]:
     seconds = draw.choice((15, 60, 300))
     return (
@@ -125,6 +163,26 @@ def _approvals(draw: Random) -> tuple[ApprovalRule, ...]:
             Workflow("emergency", 2, _ADMINS, seconds),
             payout_types=frozenset({PayoutType.EMERGENCY}),
         ),
+    )
+
+
+def _fallback(draw: Random) -> FallbackPolicy:
+    return FallbackPolicy(draw.choice((2, 10)), draw.choice((1, 2)))
+
+
+_TOGETHER: Final = ApprovalRule(Workflow("together", 1, _APPROVERS, 60), from_items=3)
+"""It applies to payouts of which so many come in one request."""
+
+_FORCED: Final = ApprovalRule(Workflow("forced", 1, _APPROVERS, 60))
+"""It applies where a rule demands it, and nowhere else."""
+
+
+def _forcing(draw: Random) -> tuple[Rule, ...]:
+    name, effect = _FORCED.workflow.name, Effect.APPROVE
+    floor = {Currency.USDT: draw.choice((_SMALL, _MEDIUM)), Currency.TRX: _LARGE}
+    return (
+        Rule("medium", RuleKind.AMOUNT_REVIEW, effect, workflow=name, from_amount=floor),
+        Rule("unknown", RuleKind.NEW_RECIPIENT, effect, workflow=name),
     )
 
 

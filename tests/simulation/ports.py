@@ -23,7 +23,7 @@ from models.chain import Cursor
 from ports.signer import SignerUnavailableError
 from ports.store import StoreError
 from tests.simulation import faults
-from tests.simulation.store import asked_at, asking
+from tests.simulation.store import asked_at, asking, is_told
 
 Act = Callable[[], Awaitable[Any]]
 
@@ -39,6 +39,10 @@ NONSENSE: tuple[Any, ...] = (
     [{}],
 )
 """JSON that no node would answer."""
+
+
+ANSWERED = (None, "pause_before", "pause_after")
+"""What happens to a call of which the replica learns what came of it, and goes on."""
 
 
 class Surroundings(Protocol):
@@ -135,15 +139,26 @@ class Host:
         """Return when this process may go on: at once, later, or never."""
         if self.world.over:
             raise asyncio.CancelledError
-        loop = asyncio.get_running_loop()
-        while not self.down and self._frozen_until > loop.time():  # noqa: ASYNC110  it may grow
-            await asyncio.sleep(self._frozen_until - loop.time())
-        if not self.down:
-            self._frozen_until = 0.0
-            return
-        waits = loop.create_future()
-        self._parked.append(waits)
-        await waits
+        loop, cancelled = asyncio.get_running_loop(), False
+        while not self.down and self._frozen_until > loop.time():
+            cancelled |= await self._stands(asyncio.sleep(self._frozen_until - loop.time()))
+        while self.down:
+            waits = loop.create_future()
+            self._parked.append(waits)
+            await self._stands(waits)
+        self._frozen_until = 0.0
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _stands(self, still: Awaitable[None]) -> bool:
+        """Wait; whether that was to be cancelled, which this process does not notice now."""
+        try:
+            await still
+        except asyncio.CancelledError:
+            if self.world.over:
+                raise
+            return True
+        return False
 
     def _end(self) -> None:
         if not self.ended.done():
@@ -179,23 +194,31 @@ def methods_of(cls: type) -> tuple[str, ...]:
 
 
 async def _call(host: Host, name: str, method: str, bound: Any, *args: Any, **named: Any) -> Any:
-    bound = partial(_asked, asyncio.get_running_loop().time(), bound)
+    moment = asyncio.get_running_loop().time()
     if host.stopped or host.world.over:
         await host.hold()
     kind = host.world.plan.pick(name, method)
+    bound = partial(_asked, moment, kind in ANSWERED, bound)
     act = partial(bound, *args, **named)
     if name == faults.STORE and host.world.store_is_down():
         host.world.note(host.name, name, method, None, args)
         return await _STORE_DOWN(host, bound, method, act, args)
     host.world.note(host.name, name, method, kind, args)
-    if kind is None:
-        return await _exchange(host, act)
-    return await _HAPPENINGS[kind](host, bound, method, act, args)
+    try:
+        if kind is None:
+            return await _exchange(host, act)
+        return await _HAPPENINGS[kind](host, bound, method, act, args)
+    except asyncio.CancelledError:
+        if host.stopped and not host.world.over:
+            await host.hold()  # a time that is over ends nothing in a process that stands still
+        raise
 
 
-async def _asked(moment: float, bound: Any, *args: Any, **named: Any) -> Any:
-    """The target is told when the call was made, however late it takes effect."""
+async def _asked(moment: float, answered: bool, bound: Any, *args: Any, **named: Any) -> Any:
+    """The target is told when the call was made, however late it takes effect, and whether whoever
+    made it learns of that."""
     asked_at.set(moment)
+    is_told.set(answered)
     return await bound(*args, **named)
 
 

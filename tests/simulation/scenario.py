@@ -9,8 +9,9 @@ from devnet.settings import USDT_ADDRESS, DevnetSettings
 from models.caller import Caller
 from models.limits import AmountLimits
 from models.money import BASE_UNITS, Currency
-from models.order import Order, PayoutReason, PayoutType, RouteChoice
+from models.order import BatchWindow, Order, PayoutReason, PayoutType, RouteChoice
 from models.policy import AttemptPolicy, AuditPolicy, DispatchPolicy, FeePolicy, SettlePolicy
+from models.routes import FallbackPolicy
 from models.spending import Ceiling, Period, SpendPolicy
 from services.assembly import Policies
 from tests.harness import DECISIONS, SERVICE
@@ -20,8 +21,11 @@ from tests.simulation.policies import (
     KYC_VALIDITY,
     MAKERS,
     RECIPIENTS,
+    SIGNERS,
+    TENANTS,
     draw_decisions,
     draw_spending,
+    several_routes,
 )
 from utils.retry import RetryPolicy
 
@@ -50,6 +54,21 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchWish:
+    """What one client does that asks for several payouts at once: as a `Wish`, but it always has a
+    key, and sends the same once more in the end. `seconds` is how long the router may take."""
+
+    at: float
+    orders: tuple[Order, ...]
+    key: str
+    at_once: int
+    other_body: bool
+    hangs_up: bool
+    seconds: float
+    maker: Caller = SERVICE
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything about a world but its faults. Times in seconds.
 
@@ -69,6 +88,11 @@ class Scenario:
     polls: tuple[float, float, float, float, float, float]
     planned: Sequence[tuple[float, str]] = ()
     """Events that happen besides those that the rates draw: when, and which."""
+    batches: Sequence[BatchWish] = ()
+    batch_items: int = 1
+    """How many payouts each batch brings."""
+    rich: int | None = None
+    """The wallet that has plenty, though the others may be short; None: they are alike."""
 
 
 def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
@@ -77,9 +101,13 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
     replicas, nodes = draw.choice((1, 2, 2, 3)), draw.choice((1, 2, 3))
     storm = draw.uniform(20, 70)
     genesis = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(hours=draw.choice((0, 11.99)))
+    if "long_windows" in rates.situations:
+        genesis += timedelta(days=random_of("day of the week").randrange(7))
     store_begins = genesis + timedelta(seconds=draw.uniform(-3600, 3600))
     wishes = _wishes(random_of, rates, store_begins, storm)
     situations = rates.situations
+    batches = _batches(random_of("batches of payouts"), rates, wishes)
+    one_poor = "one_wallet_poor" in situations
     return Scenario(
         replicas=replicas,
         storm=storm,
@@ -87,7 +115,9 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
             nodes=nodes,
             solid_lag=draw.choice((1, 2, 3, 5)),
             genesis_ms=int(genesis.timestamp()) * 1000,
-            wallet_token_units=_funds(wishes, Currency.USDT, "short_of_token" in situations),
+            wallet_token_units=AMOUNTS[-1]
+            if one_poor
+            else _funds(wishes, Currency.USDT, "short_of_token" in situations),
             wallet_trx_sun=_funds(wishes, Currency.TRX, "short_of_trx" in situations),
         ),
         policies=replace(
@@ -99,6 +129,9 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
         store_begins=store_begins,
         host_skews=[draw.uniform(-3600, 3600) for _ in range(replicas)],
         wishes=wishes,
+        batches=batches,
+        batch_items=len(batches[0].orders) if batches else 1,
+        rich=random_of("the rich wallet").randrange(len(SIGNERS)) if one_poor else None,
         latency=draw.choice((0.002, 0.02, 0.1, 0.4)),
         immediate=draw.choice((0.3, 0.7, 0.95)),
         polls=(
@@ -113,10 +146,11 @@ def draw_scenario(random_of: RandomOf, rates: Rates) -> Scenario:
 
 
 def quiet_scenario() -> Scenario:
-    """Two replicas, two nodes and five payouts, two of them equal; nothing is random in it.
+    """Two replicas, two nodes and eight payouts, two of them equal and two in one request; nothing
+    is random in it.
 
     The fourth waits for a time and an approval, and is given another route; a fifth is above a
-    limit.
+    limit; the sixth falls back on another route when its wallet is stopped.
     """
     order = Order(RECIPIENTS[0], AMOUNTS[0], Currency.USDT, PayoutReason.CUSTOM)
     genesis = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -139,28 +173,40 @@ def quiet_scenario() -> Scenario:
             maker=MAKERS[1],
         ),
         Wish(15.0, order, "one too many"),
+        Wish(15.5, replace(order, currency=Currency.TRX), "sixth"),
     )
+    together = replace(order, recipient_address=RECIPIENTS[3])
     daily = {Period.DAY: Ceiling(count=3)}
     situations = {"several_routes", "two_wallets", "asks_approval", "denies"}
+    decisions = draw_decisions(seeded(0), situations)
+    plain, verified, urgent = decisions.routes
+    plain = replace(plain, wallet=SIGNERS[1].address, priority=10)
+    other = replace(verified, limits=plain.limits, wallet=None, priority=1)
     return Scenario(
         replicas=2,
         storm=30.0,
         devnet=DevnetSettings(nodes=2, solid_lag=2, genesis_ms=int(genesis.timestamp()) * 1000),
         policies=replace(
             BASE_POLICIES,
-            decisions=draw_decisions(seeded(0), situations),
+            decisions=replace(
+                decisions,
+                routes=(plain, other, urgent),
+                routing=replace(decisions.routing, fallback=FallbackPolicy(2, 1)),
+            ),
             spending=replace(BASE_POLICIES.spending, recipients={Currency.USDT: daily}),
         ),
         store_begins=begins,
         host_skews=(-3600.0, 3600.0),
         wishes=wishes,
+        batches=(BatchWish(14.5, (together, together), "batch-0", 1, False, False, 20.0),),
+        batch_items=2,
         latency=0.02,
         immediate=0.0,
         polls=(3.0, 3.0, 4.0, 10.0, 3.0, 5.0),
         planned=(
             (1.0, "knocks"),
             *((5.0, "lists"), (12.0, "lists"), (5.0, "verifies"), (8.0, "verifies")),
-            *((14.8, "pauses"), (16.0, "approves"), (19.5, "reroutes")),
+            *((14.8, "pauses"), (16.0, "approves"), (16.5, "pauses_wallet"), (19.4, "reroutes")),
             *((21.0, "resumes"), (22.0, "revokes")),
         ),
     )
@@ -257,7 +303,12 @@ def _wishes(random_of: RandomOf, rates: Rates, begins: datetime, storm: float) -
             )
         )
     asked = random_of("what is asked")
-    return tuple(_decided(wish, asked, rates, begins) for wish in wishes)
+    decided = [_decided(wish, asked, rates, begins) for wish in wishes]
+    if "long_windows" in on:
+        decided = [_gathered(wish, random_of(f"window {n}")) for n, wish in enumerate(decided)]
+    if "tenants" in on:
+        decided = [_housed(wish, random_of(f"tenant {n}")) for n, wish in enumerate(decided)]
+    return tuple(decided)
 
 
 def _decided(wish: Wish, draw: Random, rates: Rates, begins: datetime) -> Wish:
@@ -269,9 +320,53 @@ def _decided(wish: Wish, draw: Random, rates: Rates, begins: datetime) -> Wish:
     if "typed" in on:
         scheduled_at = due if kind is PayoutType.SCHEDULED else None
         order = replace(order, payout_type=kind, scheduled_at=scheduled_at)
-    if "several_routes" in on:
-        order = replace(order, route=route)
+    if several_routes(on):
+        left_to_us = "falls_back" in on and draw.random() < 0.5
+        order = replace(order, route=RouteChoice.SMART if left_to_us else route)
     return replace(wish, order=order, maker=maker)
+
+
+def _gathered(wish: Wish, draw: Random) -> Wish:
+    """The same wish, mostly as one that may wait for long."""
+    window, gathers = draw.choice([*BatchWindow]), draw.random() < 0.7
+    if wish.order.payout_type is PayoutType.BATCH or gathers:
+        batch = PayoutType.BATCH
+        order = replace(
+            wish.order,
+            payout_type=batch,
+            batch_window=window,
+            scheduled_at=None,
+            expires_at=None,
+        )
+        return replace(wish, order=order)
+    return wish
+
+
+def _housed(wish: Wish, draw: Random) -> Wish:
+    """The same wish, of one of several tenants, whose clients have keys in common."""
+    maker = replace(wish.maker, tenant=draw.choice(TENANTS))
+    return replace(wish, maker=maker, key=wish.key and "everybody's key")
+
+
+def _batches(draw: Random, rates: Rates, wishes: Sequence[Wish]) -> tuple[BatchWish, ...]:
+    """What some of the clients ask for again, several times over, in one request."""
+    items, on = draw.choice((2, 3, 5)), rates.situations
+    if "batches" not in on:
+        return ()
+    shared = "tenants" in on
+    return tuple(
+        BatchWish(
+            at=wish.at,
+            orders=tuple(draw.choice(wishes).order for _ in range(items)),
+            key="batch-of-everybody" if shared else f"batch-{number}",
+            at_once=draw.choice((1, 2)),
+            other_body=draw.random() < 0.3,
+            hangs_up=wish.hangs_up,
+            seconds=draw.choice((0.1, 1.0, 20.0)),
+            maker=wish.maker,
+        )
+        for number, wish in enumerate(wishes[:2])
+    )
 
 
 def _sum(wishes: Sequence[Wish], currency: Currency) -> int:

@@ -6,20 +6,22 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from copy import deepcopy
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from adapters.memory.store import MemoryPayoutStore
 from adapters.memory.tokens import MemoryRevocations
 from models.audit import Record
 from models.chain import Cursor, Hit
 from models.compliance import RuleKind
+from models.figures import RouteFigures
 from models.money import Currency
 from models.order import RouteName
-from models.payout import Change, Payout
+from models.payout import Change, Payout, PayoutStatus
 from models.registry import AddressList, KycRecord
 from ports.store import Claim, Standing, Unexplained
 from services.gate import WALLET_GATE
 from tests.simulation.rules import Rules
+from tests.simulation.turns import Rooms, overtaking
 
 asking: ContextVar[str] = ContextVar("asking", default="")
 """The name of the host whose call this is."""
@@ -27,9 +29,17 @@ asking: ContextVar[str] = ContextVar("asking", default="")
 asked_at: ContextVar[float] = ContextVar("asked_at", default=0.0)
 """When the host made this call; it may take effect much later."""
 
+is_told: ContextVar[bool] = ContextVar("is_told", default=True)
+"""Whether the host gets an answer to this call, if it lives on."""
+
 PAUSE = "pause:"
 PAUSE_SECONDS = DENIED_SECONDS = 2.0
 """So long after it is stored a pause, or an entry of the deny list, holds everywhere."""
+
+
+KNOWN_SECONDS = 60.0
+KNOWN = timedelta(seconds=KNOWN_SECONDS)
+"""So old, at most, is what was known of a recipient when a payout is given another route."""
 
 
 class WatchedStore(MemoryPayoutStore):
@@ -41,7 +51,8 @@ class WatchedStore(MemoryPayoutStore):
     - Nobody asks for an attempt to be recorded more than two seconds after it was paused.
     - Nobody asks for an attempt to be recorded more than two seconds after its recipient was put
       on the deny list, unless somebody let that payout pass.
-    - What is recorded, the policies allow: see `Rules`.
+    - What is recorded, the policies allow: see `Rules`; and its route has room for it: see `Rooms`.
+    - What is claimed overtakes nothing that could have been claimed.
     - What a person closes, opens, explains, lists or verifies was noted as an act before, each
       time.
 
@@ -52,6 +63,10 @@ class WatchedStore(MemoryPayoutStore):
         """`now` is the store's clock, UTC."""
         super().__init__(now)
         self._rules = rules
+        self._rooms = Rooms({route.name: route.capacity for route in rules.policy.routes})
+        self._recorded: set[str] = set()
+        self._first: dict[str, str] = {}
+        """The first payout to each recipient."""
         self.denied: dict[str, float] = {}
         """Since when each address is on the deny list."""
         self.levels: dict[str, list[tuple[float, KycRecord | None]]] = defaultdict(list)
@@ -80,6 +95,7 @@ class WatchedStore(MemoryPayoutStore):
         """When a payout is there first is kept."""
         await super().insert(payout)
         self.arrived.setdefault(payout.payout_id, _now())
+        self._first.setdefault(payout.order.recipient_address, payout.payout_id)
 
     async def standing(self) -> Standing:
         """What a replica is told of the gates; kept for its next claim."""
@@ -97,11 +113,43 @@ class WatchedStore(MemoryPayoutStore):
         wallets: Collection[str] | None = None,
         without_routes: Collection[RouteName] = (),
     ) -> Claim:
-        """A claim rests on the look before it."""
+        """A claim rests on the look before it, and takes what comes first."""
         self._claims[token] = self._looks.get(asking.get(), "nobody had looked")
-        return await super().claim(
+        self._rooms.claimed(token, asked_at.get())
+        claim = await super().claim(
             limit, owner, token, lease_seconds, currencies, wallets, without_routes
         )
+        left = [
+            payout
+            for payout in self._payouts.values()
+            if self._can_be_claimed(payout)
+            and payout.order.currency in currencies
+            and (wallets is None or payout.wallet in wallets)
+            and payout.route not in without_routes
+        ]
+        overtaken = overtaking(claim.payouts, left, self._rules)
+        if overtaken:
+            self._breached(overtaken)
+        return claim
+
+    def _can_be_claimed(self, payout: Payout) -> bool:
+        now, order = self._now(), payout.order
+        return (
+            payout.status is PayoutStatus.PENDING
+            and payout.payout_id not in self._unsettled
+            and payout.due_at <= now
+            and (payout.lease is None or payout.lease.until <= now)
+            and (order.expires_at is None or order.expires_at > now)
+        )
+
+    async def route_figures(
+        self, within_seconds: float, sample: int
+    ) -> Mapping[RouteName, RouteFigures]:
+        """What a replica is told of the routes; kept for its next claims."""
+        if is_told.get():
+            live = {attempt.txid for _, attempt in self._live()}
+            self._rooms.looked(asking.get(), _now(), live)
+        return await super().route_figures(within_seconds, sample)
 
     async def apply(self, changes: Sequence[Change]) -> int:
         """A record rests on its claim."""
@@ -111,9 +159,12 @@ class WatchedStore(MemoryPayoutStore):
                 self._breached(f"{change.record.txid} was recorded while {self._claims[token]}")
             if change.record is not None:
                 self._check_pauses(change)
+        before = {change.payout_id: self._payouts.get(change.payout_id) for change in changes}
         written = await super().apply(changes)
         for change in changes:
             self._check_rules(change)
+            self._check_room(change)
+            self._check_move(before[change.payout_id])
         return written
 
     def paused_since(self, *targets: str) -> float:
@@ -138,11 +189,40 @@ class WatchedStore(MemoryPayoutStore):
         payout, attempt = self._payouts.get(change.payout_id), change.record
         if payout is None or attempt is None or payout.live_attempt is not attempt:
             return
-        wrong = self._rules.against(payout, attempt, self._now())
+        first = self._first[payout.order.recipient_address] == payout.payout_id
+        wrong = self._rules.against(payout, attempt, self._now(), first=first)
         if wrong:
             self._breached(f"{attempt.txid} of {payout.payout_id} was recorded, though {wrong}")
         if self.must_stop(payout, asked_at.get() - DENIED_SECONDS):
             self._breached(f"{attempt.txid} of {payout.payout_id} was recorded for a denied one")
+
+    def _check_room(self, change: Change) -> None:
+        """Whoever records an attempt knew of room for it on its route."""
+        payout, attempt = self._payouts.get(change.payout_id), change.record
+        token, host = change.guard.lease_token, asking.get()
+        if payout is None or attempt is None or payout.live_attempt is not attempt:
+            return
+        if attempt.txid in self._recorded or token is None or payout.route is None:
+            return
+        self._recorded.add(attempt.txid)
+        live = {other.txid for each, other in self._live() if each.route is payout.route}
+        wrong = self._rooms.overfull(host, token, payout.route, live - {attempt.txid})
+        if wrong:
+            self._breached(f"{attempt.txid} of {payout.payout_id} was recorded, though {wrong}")
+        if is_told.get():
+            self._rooms.recorded(host, _now(), attempt.txid)
+
+    def _check_move(self, before: Payout | None) -> None:
+        """A payout that was given another route is one for it."""
+        after = None if before is None else self._payouts[before.payout_id]
+        if before is None or after is None or after.route in (None, before.route):
+            return
+        recipient, now = after.order.recipient_address, self._now()
+        level = self.best_level(recipient, asked_at.get() - KNOWN_SECONDS, now - KNOWN)
+        wrong = self._rules.not_for(after, after.route, level)
+        if wrong or before.live_attempt is not None:
+            live = "it had a live attempt" if before.live_attempt is not None else ""
+            self._breached(f"{after.payout_id} was given {after.route}, though {wrong or live}")
 
     def must_stop(self, payout: Payout, since: float) -> bool:
         """Whether a rule must keep a payout back because its recipient was denied before then."""

@@ -21,31 +21,31 @@ from typing import Any
 import structlog
 
 from adapters.memory.signals import LocalLocks, LocalWakeups
-from adapters.redis.tokens import CachedRevocations
+from adapters.redis.tokens import NOT_FOUND_SECONDS, CachedRevocations
 from adapters.tron.codec import ProtobufCodec
 from adapters.tron.protocol import transaction_bytes
 from devnet.network import Network
 from devnet.transaction import Transaction
 from models.money import BASE_UNITS
-from models.payout import OPEN
+from models.payout import OPEN, PayoutStatus
 from models.transaction import Attempt, AttemptState
 from services.assembly import Ports, Services, assemble
 from services.ids import payout_id
 from tests.simulation import faults
 from tests.simulation.cache import Cache, CacheClient
 from tests.simulation.checkers import Checkers
-from tests.simulation.clients import Client
+from tests.simulation.clients import BatchClient, Client
 from tests.simulation.events import HAPPEN
 from tests.simulation.intruder import REVOKED_SECONDS, TOKENS, Intruder
 from tests.simulation.liar import BROADCAST, Lies, OtherChain
 from tests.simulation.limits import LimitOracle
 from tests.simulation.loop import SpinningError, VirtualLoop
 from tests.simulation.nodes import chain_of
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Oracle, stops
 from tests.simulation.person import Person
 from tests.simulation.policies import RECIPIENTS, ROLES, SIGNERS
 from tests.simulation.ports import Act, Host, port
-from tests.simulation.rules import Rules
+from tests.simulation.rules import EPOCH, SCHEDULER, Rules, moves_of
 from tests.simulation.scenario import Scenario, draw_scenario, seeded
 from tests.simulation.store import WatchedStore
 from tests.simulation.violation import Violation
@@ -65,6 +65,9 @@ arrived are old enough to be undone."""
 
 LAST_BLOCKS = 6
 """At least so many blocks pass after that: every replica's housekeeper has had its turn."""
+
+SHORTLY_SECONDS = 10.0
+"""So long before a batch's window ends nothing moves the clock on but time itself."""
 
 DOWN_SECONDS = 2.0
 """So long nothing runs while a backup is put in place of the store."""
@@ -121,10 +124,12 @@ class World:
         self.net = Network(scenario.devnet)
         self.policies = replace(scenario.policies, known_genesis=self.net.genesis_id)
         self.signers = SIGNERS
+        if scenario.rich is not None:
+            self.net.fund(SIGNERS[scenario.rich].address, token_units=10**6 * BASE_UNITS)
         self.store_ahead = 0.0
         policies = self.policies
         wallets = [signer.address for signer in self.signers]
-        rules = Rules(policies.decisions, wallets[0])
+        rules = Rules(policies.decisions, wallets[0], scenario.batch_items)
         self.store = WatchedStore(self._store_now, rules)
         self.oracle = Oracle(
             self.net,
@@ -190,12 +195,12 @@ class World:
                 self.under_way -= 1
 
         self.under_way += 1
-        self.let(arrive())
+        self._keep(self._loop.create_task(arrive()))
 
     # what the events ask
 
     def let(self, work: Coroutine[Any, Any, Any]) -> None:
-        self._keep(self._loop.create_task(work))
+        self._keep(self._loop.create_task(work)).add_done_callback(self._check_actor)
 
     def back_up(self, returns_after: float) -> bool:
         if self._backup_returns or self.store.began_at is None:
@@ -234,10 +239,16 @@ class World:
 
     async def live(self) -> None:
         """A storm, a calm, and the end. Raises Violation."""
-        clients = [Client(wish, self._some_host, self.oracle) for wish in self.scenario.wishes]
+        to = self._some_host, self.oracle
+        clients: list[Client | BatchClient] = [
+            *(Client(wish, *to) for wish in self.scenario.wishes),
+            *(BatchClient(wish, *to) for wish in self.scenario.batches),
+        ]
         for number in range(self.scenario.replicas):
             self._keep(self._loop.create_task(self._keep_running(number)))
         asking = [self._keep(self._loop.create_task(client.run())) for client in clients]
+        for task in asking:
+            task.add_done_callback(self._check_actor)
         self._keep(self._loop.create_task(self._let_happen()))
         while self._loop.time() < self.scenario.storm:
             await self._block()
@@ -265,11 +276,16 @@ class World:
         while left := self.oracle.stirring(kept):
             if self._loop.time() > by:
                 raise left
+            self._go_on_to_a_window_s_end()
             await self._block()
         person.keeps = None
 
     async def _end_of_a_token(self) -> None:
-        """Everything works, and then tokens that everybody knows count no more."""
+        """Everything works, and then tokens that everybody knows count no more.
+
+        A revocation that Redis did not hear of holds when what Redis remembered has run out.
+        """
+        await asyncio.sleep(NOT_FOUND_SECONDS)
         await self.intruder.knock_everywhere(self._serving())
         await self.person.revoke(TOKENS[0], self._random_of("the last token"))
         await asyncio.sleep(REVOKED_SECONDS)
@@ -279,6 +295,7 @@ class World:
         """Go on until nothing is under way and that holds, but not for ever."""
         by = self._loop.time() + CALM_SECONDS
         while (self._unfinished() or not rests()) and self._loop.time() < by:
+            self._go_on_to_a_window_s_end()
             await self._block()
 
     async def _block(self) -> None:
@@ -290,6 +307,21 @@ class World:
             block = self.net.mine(1, moment)
             self._note("chain", f"block {block.number} {block.id.hex()[-12:]}")
         self.oracle.check()
+
+    def _go_on_to_a_window_s_end(self) -> None:
+        """Where nothing but the ends of batches' windows is waited for, the store's clock goes on
+        to shortly before the next one."""
+        pause = self.person.keeps
+        waiting = [
+            payout
+            for payout in self.oracle.payouts()
+            if payout.status in OPEN
+            and not (pause and stops(pause, payout) and payout.status is PayoutStatus.PENDING)
+        ]
+        if all(payout.status is PayoutStatus.SCHEDULED for payout in waiting):
+            ends = [each.release_at for each in waiting if each.release_at is not None]
+            left = min(ends, default=EPOCH) - self.oracle.now()
+            self.store_ahead += max(0.0, left.total_seconds() - SHORTLY_SECONDS)
 
     def _unfinished(self) -> bool:
         """Whether a payout is open, or something that was begun can still have an effect."""
@@ -390,7 +422,7 @@ class World:
             settle_loop(services.settlement, identity, locks, polls[1]),
             review_loop(services.settlement, identity, locks, polls[2]),
             housekeeping_loop(services.housekeeping, polls[3]),
-            scheduler_loop(services.scheduling, locks, polls[5]),
+            scheduler_loop(services.scheduling, services.fallback, locks, polls[5]),
             sequence_loop(services.sequencer, locks, polls[4]),
             archive_loop(services.sequencer, locks),
             head_loop(services.audit_head),
@@ -414,6 +446,11 @@ class World:
 
     def _note(self, host: str, what: str) -> None:
         self.trace.append(Entry(self._loop.time(), host, what))
+
+    def _check_actor(self, task: asyncio.Task[Any]) -> None:
+        """Whoever asks must not fall silent: then nothing of what it sees is judged any more."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.oracle.breach(f"somebody who asks failed: {error!r}")
 
     def _keep(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
         self._own.append(task)
@@ -551,6 +588,9 @@ def _figures(world: World) -> Counter[str]:
             "replica lives": len(world.hosts),
             "log entries": world.oracle.log.head.number,
             "acts": len(world.store.acts),
+            "of batches": sum(payout.batch_id is not None for payout in payouts),
+            "moves": sum(len(moves_of(payout)) for payout in payouts),
+            "falls": sum(e.by == SCHEDULER for p in payouts for e, _, _ in moves_of(p)),
             **Counter(str(payout.status) for payout in payouts),
         }
     )

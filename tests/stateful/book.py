@@ -4,7 +4,7 @@ back as the P-codes that a refusal may have, and none where the request must be 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.stateful.policies import (
     Person,
 )
 
+FALLBACK = TIGHT.decisions.routing.fallback
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENDED = frozenset({"completed", "failed", "cancelled", "rejected", "expired"})
 ORPHAN_SECONDS = 600
@@ -57,6 +58,14 @@ class Draft:
     batch_window: str = "interval"
     scheduled_in: float | None = None
     expires_in: float | None = None
+
+    def aged(self, seconds: float) -> "Draft":
+        """The same request so much later: its moments have come nearer."""
+        return replace(
+            self,
+            scheduled_in=None if self.scheduled_in is None else self.scheduled_in - seconds,
+            expires_in=None if self.expires_in is None else self.expires_in - seconds,
+        )
 
     @property
     def gathers_in(self) -> str | None:
@@ -99,6 +108,8 @@ class Known:
     expires_at: datetime | None
     consents: list[str] = field(default_factory=list)
     released: set[str] = field(default_factory=set)
+    chosen: bool = False
+    fallen: int = 0
     let_go: bool = False
     status: str = ""
     attempts: int = 0
@@ -167,12 +178,25 @@ class Known:
         yield from _owners(self.maker, self.route, self.draft)
 
 
+@dataclass
+class KnownBatch:
+    """A request for several payouts: whose, when, for what, and which of them were taken."""
+
+    batch_id: str
+    maker: Person
+    drafts: Sequence[Draft]
+    created_at: datetime
+    payouts: dict[int, Known] = field(default_factory=dict)
+
+
 class Book:
     """Everything that happened, as the test did it."""
 
     def __init__(self) -> None:
         self.payouts: dict[str, Known] = {}
         self.keys: dict[tuple[tuple[str | None, str], str], str] = {}
+        self.batches: dict[str, KnownBatch] = {}
+        """By idempotency key, which no other batch has."""
         self.lists: dict[str, set[str]] = {"deny": set(), "allow": set(), "sanctions": set()}
         self.kyc: dict[str, tuple[int, datetime]] = {}
         self.pauses: set[tuple[str, str | None]] = set()
@@ -194,6 +218,17 @@ class Book:
         if not _reaches(who, action, known) and not _reaches(who, "payout:view", known):
             return {"P501"}
         return set() if _reaches(who, action, known) else {"P002"}
+
+    def against_batch(self, who: Person, batch: KnownBatch, action: str) -> set[str]:
+        """Why somebody may not do this to any payout of a batch."""
+        if reach_of(who.role, action) is None:
+            return {"P002"}
+        return set() if self.reached(who, batch, action) else {"P010"}
+
+    def reached(self, who: Person, batch: KnownBatch, action: str) -> dict[int, Known]:
+        """The payouts of a batch within somebody's reach, by number."""
+        found = batch.payouts.items()
+        return {number: known for number, known in found if _reaches(who, action, known)}
 
     def against_acting(self, who: Person, action: str) -> set[str]:
         """Why somebody may not do what belongs to nobody."""
@@ -296,14 +331,15 @@ class Book:
             and _takes(route, draft, level)
         }
 
-    def workflow(self, draft: Draft, forced: Sequence[str]) -> Workflow | None:
-        """Whose consent a new payout needs."""
+    def workflow(self, draft: Draft, forced: Sequence[str], items: int) -> Workflow | None:
+        """Whose consent a new payout needs, one of so many that come in one request."""
         asking = [
             rule.workflow
             for rule in WORKFLOWS
             if draft.amount >= rule.from_amount.get(draft.currency, draft.amount + 1)
             or draft.payout_type in rule.payout_types
             or rule.workflow.name in forced
+            or (rule.from_items is not None and items >= rule.from_items)
         ]
         if not asking:
             return None
@@ -315,11 +351,17 @@ class Book:
         )
 
     def accept(
-        self, payout_id: str, who: Person, draft: Draft, route: RouteName, now: datetime
+        self,
+        payout_id: str,
+        who: Person,
+        draft: Draft,
+        route: RouteName,
+        now: datetime,
+        items: int = 1,
     ) -> Known:
-        """Write down a payout that was accepted now, on that route."""
+        """Write down a payout that was accepted now, on that route, one of so many at once."""
         said = self.said(who, draft, now)
-        need = self.workflow(draft, [rule.workflow for rule in said if rule.workflow])
+        need = self.workflow(draft, [rule.workflow for rule in said if rule.workflow], items)
         known = Known(
             payout_id=payout_id,
             maker=who,
@@ -448,6 +490,21 @@ class Book:
             if _over(ceiling, amount + known.draft.amount, number + 1):
                 return set(FULL)
         return set()
+
+    def against_falling(self, known: Known, route: RouteName, now: datetime) -> list[str]:
+        """Everything for which a payout may not have come onto that route by itself."""
+        reasons = {
+            "it asked for another": known.draft.route != "smart",
+            "a person had chosen": known.chosen,
+            "it fell back before": known.fallen >= FALLBACK.times,
+            "it had just come": now < _after(known.created_at, FALLBACK.after_seconds),
+            "it does not take it": route not in self.routes_for(known.draft, now),
+            "that is for emergencies": route is RouteName.DIRECT
+            and known.draft.payout_type != "emergency",
+            "it was not waiting to be paid": known.waits_for(now) != "pending",
+            "an attempt was live": known.status == "processing" or bool(known.paid),
+        }
+        return [text for text, holds in reasons.items() if holds]
 
     def against_resolving(self, who: Person, known: Known, action: str) -> set[str]:
         """Why a person's word on a payout that needs review does not count."""

@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from devnet.faults import Fault
 from models.money import Currency
 from models.order import RouteName
-from tests.stateful.book import FULL, Draft, Known
+from tests.stateful.book import FULL, Draft, Known, KnownBatch
 from tests.stateful.desk import OUT_OF_ORDER, Desk
 from tests.stateful.drafts import (
     DAY,
@@ -30,6 +30,7 @@ from tests.stateful.drafts import (
 from tests.stateful.policies import PEOPLE, RECIPIENTS, ROOT, SECOND, UNIT, WALLETS, Person
 
 WAITING = ("awaiting_approval", "needs_review")
+VERBS = ("approve", "approve", "approve", "reject")
 UNSENT = ("pending", "scheduled", *WAITING)
 
 
@@ -38,8 +39,13 @@ class Router(Desk):
 
     # ---- creating ----
 
-    @initialize(asked=st.lists(st.tuples(makers, ordinary_drafts()), min_size=2, max_size=4))
-    def open_the_desk(self, asked: Sequence[tuple[Person, Draft]]) -> None:
+    @initialize(
+        asked=st.lists(st.tuples(makers, ordinary_drafts()), min_size=2, max_size=3),
+        together=st.lists(ordinary_drafts(), max_size=4),
+    )
+    def open_the_desk(
+        self, asked: Sequence[tuple[Person, Draft]], together: Sequence[Draft]
+    ) -> None:
         """Some recipients are known, and some of them are to be paid."""
         for level, address in ((2, RECIPIENTS[0]), (1, RECIPIENTS[1])):
             body = {"level": level, "verified_at": self.now.isoformat(), "reason": "seen"}
@@ -47,6 +53,8 @@ class Router(Desk):
             self.book.verify(address, level, self.now)
         for who, draft in asked:
             self.try_to_create(who, draft, self.fresh_key())
+        if together:
+            self.try_to_create_batch(asked[0][0], together, self.fresh_key())
 
     @rule(who=makers, draft=ordinary_drafts())
     def create_an_ordinary_one(self, who: Person, draft: Draft) -> None:
@@ -132,7 +140,72 @@ class Router(Desk):
         if body == first:
             assert (answer.status_code, answer.json()["payout_id"]) == (200, payout_id)
 
+    @rule(who=makers, asked=st.lists(drafts() | ordinary_drafts(), min_size=1, max_size=4))
+    def create_a_batch(self, who: Person, asked: Sequence[Draft]) -> None:
+        self.try_to_create_batch(who, asked, self.fresh_key())
+
+    @precondition(lambda self: self.book.batches)
+    @rule(data=st.data(), draft=ordinary_drafts(), same=st.sampled_from([True, True, False]))
+    def ask_for_a_batch_again(self, data: st.DataObject, draft: Draft, same: bool) -> None:
+        """What was taken is found, the rest tried again; another body is refused as a whole."""
+        key = data.draw(st.sampled_from(sorted(self.book.batches)))
+        batch = self.book.batches[key]
+        since = (self.now - batch.created_at).total_seconds()
+        before = {**batch.payouts}
+        if not same:
+            self.ask_for_batch(batch.maker, [*batch.drafts, draft], key, {"P005"})
+            return
+        again = [each.aged(since) for each in batch.drafts]
+        answer = self.ask_for_batch(batch.maker, again, key, ())
+        self.take_batch(batch, key, answer.json())
+        whole, new = len(batch.payouts) == len(again), batch.payouts != before
+        assert answer.status_code == ((201 if new else 200) if whole else 207)
+
+    @precondition(lambda self: self.book.batches)
+    @rule(data=st.data(), who=people)
+    def look_at_a_batch(self, data: st.DataObject, who: Person) -> None:
+        """Whoever may see some of its payouts sees these, and no others."""
+        batch = self.some_batch(data)
+        codes = self.book.against_batch(who, batch, "batch:view")
+        at = {"batch_id": batch.batch_id}
+        answer = self.ask(who, "GET", "/batches/{batch_id}", codes, at=at)
+        if answer.is_success:
+            seen = {item["index"]: item["payout"]["payout_id"] for item in answer.json()["items"]}
+            reached = self.book.reached(who, batch, "batch:view")
+            assert seen == {number: known.payout_id for number, known in reached.items()}
+
     # ---- deciding ----
+
+    @precondition(lambda self: self.book.batches)
+    @rule(data=st.data(), who=people, verb=st.sampled_from(VERBS))
+    def meddle_with_a_batch(self, data: st.DataObject, who: Person, verb: str) -> None:
+        self.say_of_batch(who, self.some_batch(data), verb)
+
+    @precondition(lambda self: self.waiting_batches())
+    @rule(data=st.data(), verb=st.sampled_from(VERBS))
+    def decide_about_a_batch(self, data: st.DataObject, verb: str) -> None:
+        batch = data.draw(st.sampled_from(self.waiting_batches()))
+        fits = [
+            who
+            for who in PEOPLE
+            if any(
+                not self.book.against_approval(who, known, self.now)
+                for known in batch.payouts.values()
+            )
+        ]
+        self.say_of_batch(data.draw(st.sampled_from(fits or PEOPLE) | approvers), batch, verb)
+
+    def some_batch(self, data: st.DataObject) -> KnownBatch:
+        """A batch of which something was taken."""
+        return data.draw(st.sampled_from([*self.book.batches.values()]))
+
+    def waiting_batches(self) -> list[KnownBatch]:
+        """Those of which something awaits approval."""
+        return [
+            batch
+            for batch in self.book.batches.values()
+            if any(known.status == "awaiting_approval" for known in batch.payouts.values())
+        ]
 
     @precondition(lambda self: self.book.open("awaiting_approval"))
     @rule(data=st.data())
@@ -260,6 +333,25 @@ class Router(Desk):
         template = "/admin/pause" if on else "/admin/resume"
         if self.ask(who, "POST", template, codes, json=pausing(pause)).is_success:
             (self.book.pauses.add if on else self.book.pauses.remove)(pause)
+
+    @precondition(lambda self: self.movable())
+    @rule(data=st.data())
+    def stop_a_wallet_for_long(self, data: st.DataObject) -> None:
+        """What waits for it and left the choice to us may go by another route."""
+        wallet = data.draw(st.sampled_from(self.movable())).wallet
+        self.stop_or_go_on(who=ROOT, pause=("dispatch", wallet), on=True)
+        self.wait(seconds=3 * MINUTE)
+        self.keep_time()
+
+    def movable(self) -> list[Known]:
+        """What waits to be paid on one route, and could be on another one that is not urgent."""
+        return [
+            known
+            for known in self.book.open("pending")
+            if known.draft.route == "smart"
+            and not known.chosen
+            and self.book.routes_for(known.draft, self.now) - {known.route, RouteName.DIRECT}
+        ]
 
     # ---- the world ----
 

@@ -76,6 +76,7 @@ WORKFLOWS: Final = (
         Workflow("emergency", 2, ADMINS, 300), payout_types=frozenset({PayoutType.EMERGENCY})
     ),
     ApprovalRule(Workflow("unverified", 1, ADMINS, 900)),
+    ApprovalRule(Workflow("batch", 1, APPROVERS, 3600), from_items=3),
 )
 
 RULES: Final = (
@@ -152,6 +153,7 @@ ROUTES: Final = (
     replace(
         _PLAIN,
         name=RouteName.KYC,
+        wallet=WALLETS[1].address,
         limits={
             USDT: RouteLimits(
                 25 * UNIT, daily=200 * UNIT, kyc=(KycStep(50 * UNIT, 1), KycStep(None, 2))

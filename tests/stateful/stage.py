@@ -109,6 +109,7 @@ class Stage:
         services = self.house.services
         while await services.scheduling.run():
             pass
+        await services.fallback.run()
         await services.housekeeping.run()
         while await services.sequencer.run():
             pass

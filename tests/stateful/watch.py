@@ -9,6 +9,7 @@ import httpx
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from models.money import Currency
+from models.order import RouteName
 from tests.stateful.book import ENDED, FULL, Book, Known
 from tests.stateful.policies import KNOWN_RULES, RECIPIENTS, ROOT, UNIT, Person
 from tests.stateful.stage import Stage, edge, settings
@@ -76,10 +77,17 @@ class Watch(RuleBasedStateMachine):
             assert not codes, f"against it speaks {codes}: {told}"
             return
         problem = answer.json()
+        assert problem["status"] == answer.status_code, told
+        self.check_problem(problem, codes, maybe)
+
+    def check_problem(
+        self, problem: dict[str, Any], codes: Collection[str], maybe: Collection[str]
+    ) -> None:
+        """A refusal is a declared one, with reasons, and one of those that there may be."""
         known = settings().error_codes.codes[problem["code"]]
-        assert (known.http_status, known.retryable) == (answer.status_code, problem["retryable"])
-        assert problem["detail"], told
-        assert problem["code"] in {*codes, *maybe}, f"only {codes} speak against it: {told}"
+        assert (known.http_status, known.retryable) == (problem["status"], problem["retryable"])
+        assert problem["detail"], problem
+        assert problem["code"] in {*codes, *maybe}, f"only {codes} speak against it: {problem}"
         self.count(problem["code"])
         self.check_reasons(problem)
 
@@ -130,6 +138,8 @@ class Watch(RuleBasedStateMachine):
 
     def follow(self, known: Known, view: dict[str, Any]) -> None:
         """What the service says has become of a payout may have become of it."""
+        if view["route"] != known.route:
+            self.fell_back(known, view)
         if view["attempts"] > known.attempts:
             assert view["attempts"] == known.attempts + 1, view
             against = self.book.against_paying(known, self.now)
@@ -148,6 +158,21 @@ class Watch(RuleBasedStateMachine):
         if known.need is not None:
             given = [each["by"] for each in view["approval"]["given"]]
             assert given == known.consents, (known, view)
+
+    def fell_back(self, known: Known, view: dict[str, Any]) -> None:
+        """A payout that goes by another route without a person's word may, and says why."""
+        route = RouteName(view["route"])
+        against = self.book.against_falling(known, route, self.now)
+        assert not against, (against, known, view)
+        told = [each["text"] for each in view["findings"] if each["rule"] == "routing.fallback"]
+        known.fallen += 1
+        assert len(told) == known.fallen, view
+        assert known.route in told[-1], view
+        assert route in told[-1], view
+        known.left(known.route, self.now)
+        known.route = route
+        assert view["wallet"] == known.wallet, view
+        self.count("fell back")
 
     def limits(self, recipients: Sequence[str]) -> list[dict[str, Any]]:
         """The windows of now: those that all share, of the routes, and of these recipients."""

@@ -246,6 +246,8 @@ def test_the_environment_goes_before_the_file_for_the_limits_of_usdt(config_dir)
         ("payout-router-config.yaml", "attempt.life_seconds", 999, "max_beyond_cursor"),
         ("payout-router-config.yaml", "fees.fee_limit_trx", "90", "max_fee_limit_trx"),
         ("payout-router-config.yaml", "api.default_page_size", 500, "max_page_size"),
+        ("payout-router-config.yaml", "api.max_batch_items", 201, "max_batch_items"),
+        ("payout-router-config.yaml", "api.batch_seconds", 25, "batch_seconds < request_seconds"),
         ("payout-router-config.yaml", "dispatch.group_size", 0, "greater than"),
         ("payout-router-config.yaml", "settle.poll_seconds", None, "required"),
         ("payout-router-config.yaml", "tron.http.max_connections", "many", "an integer"),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.money import BASE_UNITS, Currency
 from models.order import RouteName
-from models.routes import KycStep, Merit, RouteBreakerPolicy, RouteLimits, Strategy
+from models.routes import FallbackPolicy, KycStep, Merit, RouteBreakerPolicy, RouteLimits, Strategy
 from settings.routes import RoutesConfig, RoutingConfig, route_policies
 
 WALLET = "TXfSUNjtKhWSbY9ZJB4FdFqFYFJkjh2GGU"
@@ -59,6 +59,7 @@ routing:
     failure_percent: 50
     recovery_seconds: 60
     trial_payouts: 3
+  fallback: {{after_seconds: 60, times: 2}}
   sample_payouts: 200
   slow_seconds: 300
   dear_fee_trx: "30"
@@ -123,6 +124,7 @@ def test_routing_becomes_the_policy_of_the_domain() -> None:
     assert set(policy.weights) == set(Strategy)
     assert policy.weights[Strategy.FAST] == {Merit.SPEED: 70, Merit.LOAD: 20, Merit.SUCCESS: 10}
     assert policy.breaker == RouteBreakerPolicy(600, 10, 50, 60, 3)
+    assert policy.fallback == FallbackPolicy(60, 2)
     assert (policy.slow_seconds, policy.dear_fee_sun) == (300, 30 * BASE_UNITS)
     assert (policy.healthy_percent, policy.busy_percent) == (95, 80)
 
@@ -175,6 +177,8 @@ USDT = "currencies.USDT"
         ("routing.breaker.failure_percent", 0, "greater than or equal to 1"),
         ("routing.breaker.failure_percent", 101, "less than or equal to 100"),
         ("routing.breaker.trial_payouts", 0, "greater than or equal to 1"),
+        ("routing.fallback.after_seconds", 0, "greater than 0"),
+        ("routing.fallback.times", -1, "greater than or equal to 0"),
         ("routing.sample_payouts", 0, "greater than or equal to 1"),
         ("routing.healthy_percent", 101, "less than or equal to 100"),
         ("routing.dear_fee_trx", "0", "greater than 0"),
@@ -194,6 +198,7 @@ def test_every_figure_is_checked(path: str, value: object, expected: str) -> Non
         (f"routes.v0.{USDT}.kyc", [{"up_to": "5", "level": 1}, {"level": 1}]),
         ("routing.breaker.recovery_seconds", 600),
         ("routing.weights.fast", {"speed": 100}),
+        ("routing.fallback.times", 0),
     ],
 )
 def test_what_is_just_right_is_taken(path: str, value: object) -> None:

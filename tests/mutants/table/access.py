@@ -6,11 +6,12 @@ TOKENS = "services/tokens.py"
 CACHE = "adapters/redis/tokens.py"
 
 NO_HTTP = "it has no HTTP in it"
-NO_TENANTS = "its clients have no tenants"
+NOT_MONGO = "it runs over the store in memory"
 NO_REDIS = "its cache is a dictionary"
 
 
 def _at_the_edge(name: str, brings_back: str, edit: Edit, why: str, *tests: str) -> Mutant:
+    """`why` the simulation is not asked; empty where it is."""
     return Mutant(name, brings_back, (edit,), why, tests)
 
 
@@ -80,7 +81,7 @@ MUTANTS = (
             "(scope.any_tenant or payout.tenant == scope.tenant) and",
             "True and",
         ),
-        NO_TENANTS,
+        "",
         "tests/contract/test_store_tenants.py",
     ),
     _at_the_edge(
@@ -91,7 +92,7 @@ MUTANTS = (
             "    if not scope.any_tenant:\n",
             "    if False:\n",
         ),
-        NO_TENANTS,
+        NOT_MONGO,
         "tests/contract/test_store_tenants.py",
     ),
     _at_the_edge(
@@ -102,7 +103,7 @@ MUTANTS = (
             "            return reach is Reach.ALL and (self.tenant is None or at_home)\n",
             "            return reach is Reach.ALL\n",
         ),
-        NO_TENANTS,
+        "",
         "tests/unit/models/test_caller.py",
     ),
     _at_the_edge(

@@ -6,12 +6,16 @@ APPROVAL = "models/approval.py"
 APPROVING = "services/approving.py"
 DECIDING = "services/deciding.py"
 DISPATCH = "services/dispatch.py"
+FALLBACK = "models/fallback.py"
 INTAKE = "services/intake.py"
-REROUTING = "services/rerouting.py"
+MOVING = "services/moving.py"
 MEMORY = "adapters/memory/store.py"
 
 TESTS_OF_APPROVALS = ("tests/unit/models/test_approval.py", "tests/unit/services/test_approving.py")
+TESTS_OF_BATCHES = ("tests/unit/models/test_batch.py", "tests/unit/services/test_batches.py")
 TESTS_OF_ROUTES = ("tests/unit/services/test_choosing.py",)
+TESTS_OF_ROOMS = ("tests/unit/services/test_rooms.py", "tests/unit/models/test_route_health.py")
+TESTS_OF_FALLBACK = ("tests/unit/models/test_fallback.py", "tests/unit/services/test_fallback.py")
 TESTS_OF_RULES = ("tests/unit/services/test_screening.py",)
 TESTS_OF_CLAIMS = ("tests/contract/test_store_claims.py",)
 TESTS_OF_LIMITS = ("tests/contract/test_store_limits.py",)
@@ -20,10 +24,9 @@ TESTS_OF_TIMES = ("tests/unit/services/test_scheduling.py", "tests/contract/test
 SIMULATED = ""
 NO_ROLES = "its oracle does not ask who may be urgent"
 NO_HARM = "a client is told no, and nothing is paid wrongly"
-SELDOM = "its people seldom choose a route that is full"
 SLOW_BUILD = "its groups seldom take that long to build"
 SELDOM_EXPIRED = "its verifications seldom expire just before they are asked for"
-ONE_RANK = "its oracle asks that everything is paid, not in which order"
+SELDOM_SO_OFTEN = "its payouts seldom wait for long enough to fall back more often than they may"
 NOT_MONGO = "it runs over the store in memory"
 
 
@@ -266,14 +269,86 @@ MUTANTS = (
     _decided(
         "old-route-left-before-the-new-has-room",
         "a payout that its new route has no room for counts in no route's limits",
-        SELDOM,
+        SIMULATED,
         TESTS_OF_ROUTES,
         Edit(
-            REROUTING,
-            "        try:\n            await self._limits.reserve_more(",
-            "        try:\n"
-            "            await self._limits.release([*dropped], payout.payout_id)\n"
-            "            await self._limits.reserve_more(",
+            MOVING,
+            "        await self._limits.reserve_more(",
+            "        await self._limits.release([*dropped], payout.payout_id)\n"
+            "        await self._limits.reserve_more(",
+        ),
+    ),
+    _decided(
+        "moved-without-reserving",
+        "a payout that falls back, or is given a route, counts in none of its limits",
+        SIMULATED,
+        TESTS_OF_FALLBACK,
+        Edit(
+            MOVING,
+            "        await self._limits.reserve_more(new, payout.payout_id, payout.order.amount)\n",
+            "",
+        ),
+    ),
+    _decided(
+        "named-route-is-left",
+        "a payout that asked for a route by name falls back on another one",
+        SIMULATED,
+        TESTS_OF_FALLBACK,
+        Edit(MEMORY, "            and payout.order.route is RouteChoice.SMART\n", ""),
+        Edit(FALLBACK, "        and payout.order.route is RouteChoice.SMART\n", ""),
+        Edit(
+            FALLBACK,
+            "    what = wanted(payout.order, kyc_level)\n",
+            "    what = replace(wanted(payout.order, kyc_level), route=None)\n",
+        ),
+    ),
+    _decided(
+        "falls-back-with-a-live-attempt",
+        "a payout leaves its route while an attempt from the old wallet can still pay it",
+        SIMULATED,
+        TESTS_OF_FALLBACK,
+        Edit(
+            MEMORY,
+            "            for payout in self._with(PayoutStatus.PENDING)\n"
+            "            if payout.route is route\n",
+            "            for payout in self._with(PayoutStatus.PENDING, PayoutStatus.PROCESSING)\n"
+            "            if payout.route is route\n",
+        ),
+        Edit(FALLBACK, "        payout.status is PayoutStatus.PENDING\n", "        True\n"),
+        Edit(FALLBACK, "        and all_attempts_unpaid(payout)\n", ""),
+        Edit(
+            "models/payout.py",
+            "        guard=Guard(status=payout.status, version=payout.version),\n",
+            "        guard=Guard(\n"
+            "            payout.status,\n"
+            "            payout.live_attempt.txid if payout.live_attempt else None,\n"
+            "            payout.version,\n"
+            "        ),\n",
+        ),
+    ),
+    _decided(
+        "falls-back-for-ever",
+        "a payout goes to and fro between two routes as often as they fail it",
+        SELDOM_SO_OFTEN,
+        TESTS_OF_FALLBACK,
+        Edit(FALLBACK, "        and rules.count(FELL_BACK) < policy.times\n", ""),
+    ),
+    _decided(
+        "falls-back-on-the-urgent-route",
+        "what is no emergency falls back on the route of emergencies, whoever asked for it",
+        SIMULATED,
+        TESTS_OF_FALLBACK,
+        Edit(FALLBACK, "(urgent or route.name is not RouteName.DIRECT)", "True"),
+    ),
+    _decided(
+        "mongo-named-route-waits-for-another",
+        "what asked for a route by name is looked at as if it could leave it",
+        NOT_MONGO,
+        ("tests/contract/test_store_waiting.py",),
+        Edit(
+            "adapters/mongo/dispatch.py",
+            '            "order.route": RouteChoice.SMART.value,\n',
+            "",
         ),
     ),
     _decided(
@@ -335,12 +410,125 @@ MUTANTS = (
     _decided(
         "rank-ignores-age",
         "what has a low priority waits for ever behind what comes later",
-        ONE_RANK,
+        SIMULATED,
         ("tests/unit/models/test_schedule.py",),
         Edit(
             "models/schedule.py",
             "    return since - timedelta(seconds=step * policy.ageing_seconds)\n",
             "    return EPOCH - timedelta(seconds=step * policy.ageing_seconds)\n",
+        ),
+    ),
+    _decided(
+        "batch-counted-as-one",
+        "however many payouts come in one request, nobody is asked for consent",
+        SIMULATED,
+        TESTS_OF_BATCHES,
+        Edit("models/decision.py", "batch_items=batch_items,", "batch_items=1,"),
+    ),
+    _decided(
+        "one-key-for-a-whole-batch",
+        "of a batch the first payout alone is made, and told to be each of them",
+        SIMULATED,
+        TESTS_OF_BATCHES,
+        Edit("models/batch.py", '    return f"{key} {number}"\n', '    return f"{key} 0"\n'),
+    ),
+    _decided(
+        "batch-with-another-body",
+        "a batch is answered with the payouts of another one that had its key",
+        SIMULATED,
+        TESTS_OF_BATCHES,
+        Edit(
+            "services/batches.py",
+            "if any(each.fingerprint != request.fingerprint for each in before.values()):",
+            "if False:",
+        ),
+    ),
+    _decided(
+        "whoever-comes-first-is-claimed",
+        "payouts are claimed in the order in which they came, whatever their rank",
+        SIMULATED,
+        TESTS_OF_CLAIMS,
+        Edit(MEMORY, "        candidates.sort(key=_rank)\n", ""),
+    ),
+    _decided(
+        "week-of-a-day",
+        "a batch that gathers for a week is paid when the day ends",
+        SIMULATED,
+        ("tests/unit/models/test_schedule.py",),
+        Edit(
+            "models/schedule.py",
+            "    return _day_end(now, policy) + timedelta(days=6 - now.weekday())\n",
+            "    return _day_end(now, policy)\n",
+        ),
+    ),
+    _decided(
+        "batch-of-any-window",
+        "payouts that gather in windows of different kinds fill one batch together",
+        SIMULATED,
+        TESTS_OF_TIMES,
+        Edit(
+            MEMORY,
+            "gathered.setdefault(payout.order.batch_window, [])",
+            "gathered.setdefault(BatchWindow.INTERVAL, [])",
+        ),
+    ),
+    _decided(
+        "room-of-a-moment-ago",
+        "what was let through since the last look takes no room on its route",
+        SIMULATED,
+        TESTS_OF_ROOMS,
+        Edit(DECIDING, "        self._let_through.update(each.route for each in payouts)\n", ""),
+    ),
+    _decided(
+        "capacity-is-nothing",
+        "a route has as many payouts in flight as there are",
+        SIMULATED,
+        TESTS_OF_ROOMS,
+        Edit(
+            "models/route_health.py",
+            "    return max(0, most - route.state.figures.in_flight)\n",
+            "    return most\n",
+        ),
+    ),
+    _decided(
+        "demanded-consent-forgotten",
+        "the approval that a rule demands is asked of nobody",
+        SIMULATED,
+        ("tests/unit/models/test_compliance.py",),
+        Edit(
+            "models/compliance.py",
+            "        workflows=tuple(rule.workflow for rule, _ in said "
+            "if rule.workflow is not None),\n",
+            "",
+        ),
+    ),
+    _decided(
+        "known-recipients-only-by-name",
+        "whoever was never paid before counts as known",
+        SIMULATED,
+        ("tests/contract/test_store_compliance.py",),
+        Edit("adapters/memory/compliance.py", "bool(to_it)", "True"),
+    ),
+    _decided(
+        "lists-through-the-wall",
+        "a token of a tenant lists and counts what is another's",
+        SIMULATED,
+        ("tests/unit/services/test_tenants.py",),
+        Edit(
+            "services/payout_router.py",
+            "        any_tenant=reach is Reach.ALL and caller.tenant is None,\n",
+            "        any_tenant=reach is Reach.ALL,\n",
+        ),
+    ),
+    _decided(
+        "limits-through-the-wall",
+        "clients of one name share their limits, whatever their tenants",
+        SIMULATED,
+        ("tests/unit/models/test_spending.py",),
+        Edit(
+            "models/spending.py",
+            "(spending.tenant, spending.subject)",
+            "(None, spending.subject)",
         ),
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import httpx
@@ -240,6 +241,7 @@ class FakeContainer:
         return StatusView.model_validate(example)
 
 
+@cache
 def make_settings(**environ: str) -> Settings:
     return load_settings(
         {

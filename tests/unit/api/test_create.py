@@ -36,6 +36,7 @@ async def test_a_payout_is_created_under_both_prefixes(edge: World, prefix: str)
     assert answer.json() == {
         **GOOD_BODY,
         "payout_id": payout_id(1),
+        "batch_id": None,
         "status": "pending",
         "status_reason": None,
         "payout_type": "immediate",

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from models.chain import Balances
-from models.figures import Latency, RouteFigures
+from models.figures import Fees, Latency, RouteFigures
 from models.money import Currency
 from models.order import RouteName
 from models.route_health import Condition, Health
@@ -54,7 +54,7 @@ FULL = RouteReport(
                 last_failed_at=NOW - timedelta(minutes=8),
                 sampled=200,
                 latency=Latency(71.2, 84.0, 131.5),
-                mean_fee_sun=6_770_000,
+                fees={Currency.USDT: Fees(118, 6_770_000)},
                 last_completed_at=NOW,
             ),
             breaker=BreakerVerdict(BreakerState.HALF_OPEN, 3, "3 trial payouts at a time"),
@@ -97,7 +97,7 @@ async def test_routes_show_how_they_stand(edge: World, prefix: str) -> None:
         "sampled": 200,
         "latency_seconds": {"p50": 71.2, "p95": 84.0, "p99": 131.5},
         "last_completed_at": "2030-01-31T12:00:00Z",
-        "mean_fee_trx": "6.77",
+        "fees": [{"currency": "USDT", "sampled": 118, "mean_trx": "6.77"}],
         "fee_cap_trx": "200.00",
         "limits": [
             {
@@ -112,8 +112,9 @@ async def test_routes_show_how_they_stand(edge: World, prefix: str) -> None:
         ],
     }
     assert (empty["enabled"], empty["health"], empty["limits"]) == (False, "offline", [])
-    nothing = ("wallet_holds", "latency_seconds", "mean_fee_trx", "last_completed_at")
-    assert [empty[name] for name in nothing] == [None] * 4
+    nothing = ("wallet_holds", "latency_seconds", "last_completed_at")
+    assert [empty[name] for name in nothing] == [None] * 3
+    assert empty["fees"] == []
     one = await edge.client.get(f"{prefix}/routes/direct")
     assert one.json() == full
 

@@ -117,7 +117,7 @@ BUSY_CLIENT = a_rule(RuleKind.VELOCITY, per=Per.CLIENT, count=100, window_second
         (
             BUSY_CLIENT,
             Facts(velocity=replace(QUIET, by_client={3600: 100})),
-            "with this one, 100 payouts or more of this client within 60 minutes",
+            "with this one, 100 payouts or more of this client within 1 hour",
         ),
         (a_rule(RuleKind.NEW_RECIPIENT), Facts(velocity=QUIET), None),
         (

@@ -32,11 +32,12 @@ LARGE = ApprovalRule(
     Workflow("large", 1, ADMINS, 600), from_amount={an_order().currency: coins(500)}
 )
 TWO = ApprovalRule(Workflow("two", 2, ADMINS, 600))
+MANY = ApprovalRule(Workflow("many", 1, ADMINS, 600), from_items=20)
 POLICY = DecisionPolicy(
     rules=(DENIED, SANCTIONED, UNLISTED),
     routes=(V0, KYC, DIRECT),
     routing=ROUTING,
-    approvals=(LARGE, TWO),
+    approvals=(LARGE, TWO, MANY),
     schedule=DECISIONS.schedule,
 )
 LEVEL_2 = KycRecord(RECIPIENT, 2, NOW - timedelta(days=1), NOW + timedelta(days=1))
@@ -44,9 +45,13 @@ NO_FUNDS = {"funds": Balances(0, 0)}
 
 
 def decided(
-    order: Order | None = None, facts: Facts = ALLOWED, routes: list[Route] | None = None
+    order: Order | None = None,
+    facts: Facts = ALLOWED,
+    routes: list[Route] | None = None,
+    batch_items: int = 1,
 ) -> Decision:
-    return decide(order or an_order(), facts, three() if routes is None else routes, POLICY, NOW)
+    routes = three() if routes is None else routes
+    return decide(order or an_order(), facts, routes, POLICY, NOW, batch_items)
 
 
 def without_money(*names: str) -> list[Route]:
@@ -100,6 +105,15 @@ def test_a_rule_can_demand_consent_beside_what_the_amount_does() -> None:
     decision = decided(an_order(amount=coins(500)), Facts())
     assert decision.workflow == Workflow("large+two", 2, ADMINS, 600)
     assert [finding.rule for finding in decision.said] == ["unlisted", "large", "two"]
+
+
+def test_the_payouts_that_come_in_one_request_can_demand_consent() -> None:
+    assert decided(batch_items=19).workflow is None
+    decision = decided(batch_items=20)
+    assert decision.workflow == MANY.workflow
+    (finding,) = decision.said
+    assert (finding.rule, finding.effect) == ("many", Effect.APPROVE)
+    assert finding.text.startswith("20 payouts in one request, 20 or more: 1 approval")
 
 
 def test_a_verified_recipient_is_paid_on_the_route_that_asks_for_it() -> None:

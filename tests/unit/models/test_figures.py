@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.figures import Latency, burned_sun, latency_of, ready_at
+from models.figures import (
+    FEES_FROM,
+    FEES_SECONDS,
+    Fees,
+    Latency,
+    RouteFigures,
+    burned_sun,
+    fees_of,
+    latency_of,
+    ready_at,
+)
+from models.money import Currency
 from models.payout import Event, PayoutStatus
 from models.transaction import AttemptState
 from tests.factories import LONG_AGO, a_hit, a_payout, an_attempt
@@ -63,3 +74,28 @@ def test_what_a_payout_burned_is_of_all_its_transactions() -> None:
     assert burned_sun(a_payout(attempts=attempts)) == 20
     assert burned_sun(a_payout(attempts=attempts, linked_hit=a_hit(fee_sun=100))) == 120
     assert burned_sun(a_payout()) == 0
+
+
+def test_fees_are_what_enough_payouts_of_a_currency_show() -> None:
+    enough = RouteFigures(fees={Currency.USDT: Fees(FEES_FROM, 7)})
+    fewer = RouteFigures(fees={Currency.USDT: Fees(FEES_FROM - 1, 7)})
+    assert enough.usual_fee_sun(Currency.USDT, 13) == 7
+    assert enough.usual_fee_sun(Currency.TRX, 13) == 13
+    assert fewer.usual_fee_sun(Currency.USDT, 13) == 13
+    assert RouteFigures().usual_fee_sun(Currency.USDT, 13) == 13
+
+
+@given(st.lists(st.tuples(st.integers(0, 7200), st.integers(0, 2**40)), max_size=30))
+def test_whatever_was_burned_is_forgotten_in_time(burned: list[tuple[int, int]]) -> None:
+    """Else a route that its fees shut would stay shut: no new payout lowers them."""
+    payouts = [
+        a_payout(
+            updated_at=LONG_AGO - timedelta(seconds=age),
+            attempts=(an_attempt(hit=a_hit(fee_sun=fee)),),
+        )
+        for age, fee in burned
+    ]
+    lately = [fee for age, fee in burned if age <= FEES_SECONDS]
+    mean = {Currency.USDT: Fees(len(lately), sum(lately) // len(lately))} if lately else {}
+    assert fees_of(payouts, LONG_AGO) == mean
+    assert fees_of(payouts, LONG_AGO + timedelta(seconds=FEES_SECONDS + 1)) == {}

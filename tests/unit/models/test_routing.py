@@ -18,6 +18,7 @@ from models.order import RouteName
 from models.routes import (
     BreakerState,
     BreakerVerdict,
+    FallbackPolicy,
     KycStep,
     Merit,
     Route,
@@ -54,6 +55,7 @@ POLICY = RoutingPolicy(
         Strategy.COST_EFFICIENT: {Merit.COST: 70, Merit.SUCCESS: 20, Merit.LOAD: 10},
     },
     breaker=BREAKER,
+    fallback=FallbackPolicy(after_seconds=60, times=2),
     sample_payouts=200,
     slow_seconds=300,
     dear_fee_sun=30 * BASE_UNITS,

@@ -20,12 +20,15 @@ from services.acts import Acts
 from services.admission import Admission
 from services.approving import Approving
 from services.attempts import AttemptBuilder
+from services.batches import Batches
 from services.changing import Changing
 from services.control import Control
 from services.deciding import Deciding
+from services.fallback import Fallback
 from services.ids import payout_id
 from services.intake import Created, Intake
 from services.limits import LimitKeeper
+from services.moving import Moving
 from services.payout_router import PayoutRouter
 from services.quoting import Quoting
 from services.rerouting import Rerouting
@@ -101,6 +104,7 @@ class Desk:
     router: PayoutRouter
     control: Control
     scheduling: Scheduling
+    fallback: Fallback
     newest: list[int]
 
     async def create(
@@ -169,17 +173,19 @@ def a_desk(
         saving=POLICIES.saving,
     )
     changing = Changing(store, limits)
+    moving = Moving(store=store, deciding=deciding, spending=spending, limits=limits)
+    approving = Approving(store, changing, wakeups)
     router = PayoutRouter(
         store=store,
         intake=intake,
         changing=changing,
-        approving=Approving(store, changing, wakeups),
+        approving=approving,
+        batches=Batches(store=store, intake=intake, approving=approving),
         rerouting=Rerouting(
             store=store,
             changing=changing,
             deciding=deciding,
-            spending=spending,
-            limits=limits,
+            moving=moving,
             wakeups=wakeups,
         ),
         quoting=Quoting(
@@ -208,5 +214,13 @@ def a_desk(
             store=store, acts=acts, wakeups=wakeups, observer=figures, wallet=wallets[0]
         ),
         scheduling=Scheduling(store, transitions, wakeups, decisions.schedule.batch_size),
+        fallback=Fallback(
+            store=store,
+            deciding=deciding,
+            moving=moving,
+            wakeups=wakeups,
+            observer=figures,
+            largest={currency: limits.maximum for currency, limits in AMOUNTS.items()},
+        ),
         newest=newest,
     )

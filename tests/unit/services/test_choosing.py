@@ -1,16 +1,20 @@
 """Which route a payout takes at intake, who may ask for the urgent one, and another one later."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from models.caller import Caller
 from models.errors import PayoutError
+from models.figures import FEES_FROM, FEES_SECONDS
 from models.money import BASE_UNITS, Currency
 from models.order import PayoutType, RouteChoice, RouteName
+from models.payout import PayoutStatus
 from models.permission import grants_of, parse_permission
+from models.routes import Merit, Strategy
 from models.spending import Ceiling, ClientLimits, Period, SpendPolicy
-from tests.factories import OWNER
+from tests.factories import OWNER, a_hit, a_payout, an_attempt
 from tests.harness import DECISIONS, SERVICE
 from tests.unit.services.desk import USER, Desk, a_desk
 
@@ -100,3 +104,52 @@ async def test_a_payout_that_another_route_has_no_room_for_stays_and_counts_wher
     assert refused.value.code == "P103"
     assert await desk.memory.get(payout.payout_id) == payout
     assert [await counts(desk, route) for route in (RouteName.V0, RouteName.KYC)] == [1, 1]
+
+
+def cost_efficient() -> Desk:
+    """v0 and kyc, each with a wallet of its own; what counts is what their payouts burn."""
+    first, second, third = DECISIONS.routes
+    routes = (
+        replace(first, fee_cap_sun=20 * BASE_UNITS),
+        replace(second, enabled=True, wallet=OTHER_WALLET),
+        third,
+    )
+    cost = {strategy: {Merit.COST: 100} for strategy in Strategy}
+    routing = replace(DECISIONS.routing, strategy=Strategy.COST_EFFICIENT, weights=cost)
+    decisions = replace(DECISIONS, routes=routes, routing=routing)
+    return a_desk(decisions=decisions, wallets=(OWNER, OTHER_WALLET))
+
+
+async def burned(desk: Desk, route: RouteName, trx: int) -> None:
+    """Enough payouts of a route were completed just now, and burned so much each."""
+    for number in range(FEES_FROM):
+        hit = a_hit(fee_sun=trx * BASE_UNITS)
+        payout = a_payout(
+            route=route,
+            status=PayoutStatus.COMPLETED,
+            updated_at=desk.clock.at - timedelta(milliseconds=number),
+            attempts=(an_attempt(hit=hit),),
+        )
+        await desk.memory.insert(payout)
+
+
+async def test_the_cheaper_route_is_the_one_whose_own_payouts_burned_less() -> None:
+    desk = cost_efficient()
+    await burned(desk, RouteName.V0, 13)
+    await burned(desk, RouteName.KYC, 6)
+    assert (await desk.create()).payout.route is RouteName.KYC
+
+
+async def test_a_route_that_its_fees_shut_is_tried_again() -> None:
+    """No new payout lowers its mean while it is shut, so the mean must end by itself."""
+    desk = cost_efficient()
+    await burned(desk, RouteName.V0, 21)
+    with pytest.raises(PayoutError) as refused:
+        await desk.create(route=RouteChoice.V0)
+    assert refused.value.code == "P403"
+    assert (await desk.create()).payout.route is RouteName.KYC
+    desk.clock.tick(FEES_SECONDS + 1)
+    assert (await desk.create(route=RouteChoice.V0)).payout.route is RouteName.V0
+    await burned(desk, RouteName.V0, 6)
+    desk.clock.tick(6)
+    assert (await desk.create()).payout.route is RouteName.V0

@@ -11,10 +11,12 @@ from adapters.memory.store import MemoryPayoutStore
 from adapters.signer.local import LocalSigner
 from devnet.devnet import Devnet
 from devnet.settings import DEVNET_KEYS, DevnetSettings
+from models.chain import Balances
 from models.money import BASE_UNITS, Currency
 from models.order import RouteChoice, RouteName
 from models.pause import Activity, Pause
 from models.payout import Payout, PayoutStatus
+from ports.chain import ChainUnavailableError
 from services.gate import WALLET_GATE
 from tests.factories import OWNER
 from tests.harness import DECISIONS, POLICIES, SERVICE, SOLID_LAG, FakeClock, House, open_house
@@ -108,9 +110,39 @@ async def test_the_closed_gate_of_one_wallet_leaves_the_other_open() -> None:
     assert (await house.get(payouts[0])).status is S.PROCESSING
     assert (waiting.status, waiting.lease, waiting.version) == (S.PENDING, None, 0)
     house.net.fund(SECOND.address, token_units=BASE_UNITS)
+    house.mine(1)
+    await house.read()
     await house.dispatch()
     assert (await house.get(payouts[1])).status is S.PROCESSING
     assert await house.store.gates() == []
+
+
+async def test_a_wallet_that_is_short_is_looked_at_once_a_cursor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often dispatch looks; a node that does not answer is asked again."""
+    house = await a_house()
+    name = WALLET_GATE + SECOND.address
+    await house.store.close_gate(name, "the wallet ran short", needs_usdt=1_001 * BASE_UNITS)
+    asked, balances = [], house.chain.balances
+
+    async def counted(wallet: str) -> Balances:
+        asked.append(wallet)
+        if len(asked) == 1:
+            raise ChainUnavailableError("no node answers")
+        return await balances(wallet)
+
+    monkeypatch.setattr(house.chain, "balances", counted)
+    with pytest.raises(ChainUnavailableError):
+        await house.dispatch()
+    for _ in range(3):
+        await house.dispatch()
+    assert asked == [SECOND.address] * 2
+    house.mine(1)
+    await house.read()
+    for _ in range(3):
+        await house.dispatch()
+    assert asked == [SECOND.address] * 3
 
 
 async def test_dispatch_says_so_when_no_wallet_is_open() -> None:

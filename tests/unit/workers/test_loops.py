@@ -10,6 +10,7 @@ from adapters.memory.signals import LocalLocks, LocalWakeups
 from workers.dispatcher import dispatch_loop
 from workers.housekeeper import housekeeping_loop
 from workers.loop import Loop
+from workers.scheduler import scheduler_loop
 from workers.sequencer import archive_loop, head_loop, sequence_loop
 from workers.settler import LOCK_TURNS, review_loop, settle_loop
 
@@ -56,6 +57,7 @@ LOOPS: dict[str, Make] = {
     "settler": lambda any_, locks_: settle_loop(any_, any_, locks_, FOREVER),
     "reviewer": lambda any_, locks_: review_loop(any_, any_, locks_, FOREVER),
     "housekeeper": lambda any_, _: housekeeping_loop(any_, FOREVER),
+    "scheduler": lambda any_, locks_: scheduler_loop(any_, any_, locks_, FOREVER),
     "sequencer": lambda any_, locks_: sequence_loop(any_, locks_, FOREVER),
     "archivist": lambda any_, locks_: archive_loop(any_, locks_),
     "audit_head": lambda any_, _: head_loop(any_),
@@ -74,6 +76,7 @@ LOOPS: dict[str, Make] = {
         ("reviewer", ["settler"], ["ensure", "review"]),
         ("reviewer", ["reviewer"], ["ensure"]),
         ("housekeeper", [], ["run"]),
+        ("scheduler", ["settler"], ["run", "run"]),
         ("sequencer", ["archivist"], ["run"]),
         ("archivist", ["sequencer"], ["archive"]),
         ("audit_head", ["sequencer", "archivist"], ["run"]),
@@ -102,7 +105,7 @@ async def test_more_to_log_is_logged_without_a_pause(name: str, call: str) -> No
     assert services.calls == [call] * 5
 
 
-@pytest.mark.parametrize("name", ["sequencer", "archivist"])
+@pytest.mark.parametrize("name", ["scheduler", "sequencer", "archivist"])
 async def test_what_another_replica_keeps_is_left_to_it(name: str) -> None:
     services = Recorder()
     assert not await LOOPS[name](services, locks(name))._turn()
