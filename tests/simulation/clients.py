@@ -113,8 +113,8 @@ class BatchClient:
         self._wish = wish
         self._some_host = some_host
         self._oracle = oracle
-        self._known: dict[tuple[str, int], str] = {}
-        """What it was told of each payout of each body."""
+        self._known: dict[tuple[str, int], tuple[str, float]] = {}
+        """What it was told of each payout of each body, and when."""
 
     async def run(self) -> None:
         """Ask, perhaps several times at once."""
@@ -155,7 +155,7 @@ class BatchClient:
         made: dict[int, Payout] = {}
         fresh: list[Payout] = []
         for item in report.items:
-            self._check_again(orders, item)
+            self._check_again(orders, item, asked_at)
             if item.payout is None:
                 continue
             at = None if item.replayed else asked_at
@@ -167,18 +167,18 @@ class BatchClient:
         if len(report.items) != len(orders) or len({*names.values()}) != len(names):
             self._oracle.breach(f"a batch of {len(orders)} payouts was answered with {names}")
 
-    def _check_again(self, orders: Sequence[Order], item: Item) -> None:
-        """What it was told is taken, is the same for ever, and never refused; it may be that it was
-        not reached this time, or that a restored backup has forgotten it."""
-        which = repr(orders), item.number
-        known = self._known.get(which)
-        if known is not None and known in self._oracle.accepted:
+    def _check_again(self, orders: Sequence[Order], item: Item, asked_at: float) -> None:
+        """What it was told is taken, before it asked, is the same for ever, and never refused; it
+        may be that it was not reached this time, or that a restored backup has forgotten it."""
+        which, now = (repr(orders), item.number), asyncio.get_running_loop().time()
+        known, told_at = self._known.get(which, ("", now))
+        if told_at < asked_at and known in self._oracle.accepted:
             code = None if item.problem is None else item.problem.code
             same = item.payout is not None and item.payout.payout_id == known
             if not same and code not in UNREACHED:
                 self._oracle.breach(f"{known} came in a batch, and then {item}")
-        if item.payout is not None:
-            self._known[which] = item.payout.payout_id
+        if item.payout is not None and item.payout.payout_id != known:
+            self._known[which] = item.payout.payout_id, now
 
 
 async def answer_of(

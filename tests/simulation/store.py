@@ -206,11 +206,12 @@ class WatchedStore(MemoryPayoutStore):
             return
         self._recorded.add(attempt.txid)
         live = {other.txid for each, other in self._live() if each.route is payout.route}
-        wrong = self._rooms.overfull(host, token, payout.route, live - {attempt.txid})
+        others = live - {attempt.txid}
+        wrong = self._rooms.overfull(host, token, payout.route, asked_at.get(), others)
         if wrong:
             self._breached(f"{attempt.txid} of {payout.payout_id} was recorded, though {wrong}")
         if is_told.get():
-            self._rooms.recorded(host, _now(), attempt.txid)
+            self._rooms.recorded(host, asked_at.get(), _now(), attempt.txid)
 
     def _check_move(self, before: Payout | None) -> None:
         """A payout that was given another route is one for it."""

@@ -20,18 +20,28 @@ class _Look:
     live: Set[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """When a replica asked for a record, and when that took effect."""
+
+    asked_at: float
+    at: float
+    txid: str
+
+
 class Rooms:
     """No route has more live attempts than its capacity, as far as the replica can know that
     records another one: it knows those of its last look, and what it recorded itself since then.
 
-    Of its looks the one counts that showed it most room: it need not have used the last one.
-    Moments are seconds of the event loop.
+    Of its looks the one counts that showed it most room: it need not have used the last one. A
+    record may take effect long after it was asked for; what it knew by then counts. Moments are
+    seconds of the event loop.
     """
 
     def __init__(self, capacities: Mapping[RouteName, int]) -> None:
         self._capacities = capacities
         self._looks: dict[str, list[_Look]] = defaultdict(list)
-        self._own: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self._own: dict[str, list[_Own]] = defaultdict(list)
         self._claims: dict[str, float] = {}
 
     def looked(self, host: str, at: float, live: Set[str]) -> None:
@@ -42,26 +52,31 @@ class Rooms:
         """A replica asked for payouts then."""
         self._claims[token] = asked_at
 
-    def recorded(self, host: str, at: float, txid: str) -> None:
+    def recorded(self, host: str, asked_at: float, at: float, txid: str) -> None:
         """A replica was told that its attempt is recorded."""
-        self._own[host].append((at, txid))
+        self._own[host].append(_Own(asked_at, at, txid))
 
-    def overfull(self, host: str, token: str, route: RouteName, others: Set[str]) -> str:
+    def overfull(
+        self, host: str, token: str, route: RouteName, asked_at: float, others: Set[str]
+    ) -> str:
         """What is wrong with one more live attempt of a route, on which `others` are live."""
         oldest = self._claims[token] - LOOK_SECONDS
-        looks = self._looks[host]
+        looks = [look for look in self._looks[host] if look.at <= asked_at]
         usable = [
             *[look for look in looks if look.at <= oldest][-1:],
             *[look for look in looks if look.at > oldest],
         ]
-        known = min((len(others & self._known(host, look)) for look in usable), default=None)
+        known = min(
+            (len(others & self._known(host, look, asked_at)) for look in usable), default=None
+        )
         if known is None:
             return "nobody had looked how full its route is"
         capacity = self._capacities[route]
         return "" if known < capacity else f"{known} of {capacity} were live on {route}"
 
-    def _known(self, host: str, look: _Look) -> Set[str]:
-        return look.live | {txid for at, txid in self._own[host] if at >= look.at}
+    def _known(self, host: str, look: _Look, asked_at: float) -> Set[str]:
+        own = self._own[host]
+        return look.live | {o.txid for o in own if o.at >= look.at and o.asked_at <= asked_at}
 
 
 def overtaking(claimed: Collection[Payout], left: Sequence[Payout], rules: Rules) -> str:
