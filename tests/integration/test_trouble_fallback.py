@@ -41,11 +41,13 @@ AMOUNT = 12_500_000
 
 def policies() -> Any:
     """v0, which is chosen first, pays from the first wallet and kyc from the second; what waits may
-    leave at once."""
+    leave at once, and is looked at again at once: two replicas that have claimed together more than
+    a wallet holds both put all of it off."""
     v0, kyc, direct = DECISIONS.routes
     routes = (replace(v0, priority=6), replace(kyc, enabled=True, wallet=SECOND.address), direct)
     routing = replace(DECISIONS.routing, fallback=FallbackPolicy(after_seconds=0, times=2))
-    return with_policies(decisions={"routes": routes, "routing": routing})
+    decisions = {"routes": routes, "routing": routing}
+    return with_policies(decisions=decisions, dispatch={"skip_seconds": 0})
 
 
 @pytest.fixture
