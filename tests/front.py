@@ -8,16 +8,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
 import jwt
-from fastapi import FastAPI
 
-from api.app import Edge, build_app
+from api.app import Edge
 from config import Settings, load_settings
 from payout_router_main import Container, health_checks
 from ports.throttle import Throttle
+from tests.apps import an_app
 from tests.harness import House, open_house
 from tests.throttles import OpenDoor
 from utils.health_check import HealthRegistry
@@ -35,6 +36,12 @@ ENVIRONMENT = {
     "TRON_RPC_URL": "http://node.test",
     "ACCESS_LOG": "false",
 }
+
+
+@cache
+def usual_settings() -> Settings:
+    """Those of ENVIRONMENT and the shipped configuration."""
+    return load_settings(ENVIRONMENT)
 
 
 @dataclass
@@ -89,14 +96,10 @@ async def open_front(
     """A front over a house of its own, not started, or over the one given. Nobody asks too often
     but for `throttle`; `environ` is added to the service's environment."""
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = build_app(lifespan)
     house = house or await open_house()
-    parts = container_of(house, load_settings(ENVIRONMENT | environ), throttle or OpenDoor())
-    app.state.container = parts
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-        yield Front(app, house, parts, client)
+    settings = load_settings(ENVIRONMENT | environ) if environ else usual_settings()
+    parts = container_of(house, settings, throttle or OpenDoor())
+    with an_app(parts) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
+            yield Front(app, house, parts, client)

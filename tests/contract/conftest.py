@@ -1,15 +1,14 @@
 """The stores over which the suite runs."""
 
-import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from adapters.memory.store import MemoryPayoutStore
-from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 from ports.store import PayoutStore
+from tests.databases import fresh_store
 from tests.factories import LONG_AGO
 
 
@@ -27,13 +26,8 @@ class TickingClock:
 @pytest.fixture
 async def mongo_store(mongodb_url: str) -> AsyncIterator[MongoPayoutStore]:
     """A store in a database of its own."""
-    client = open_client(mongodb_url, timeout_seconds=20)
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    store = MongoPayoutStore(database)
-    await store.prepare()
-    yield store
-    await client.drop_database(database.name)
-    client.close()
+    async with fresh_store(mongodb_url) as store:
+        yield store
 
 
 @pytest.fixture(params=["memory", "mongo"])

@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from adapters.memory.tokens import MemoryRevocations
-from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.tokens import RevokedTokens
 from adapters.redis.client import open_client as open_redis
 from adapters.redis.tokens import CachedRevocations
 from models.token import ALWAYS, NEVER, Target
 from ports.tokens import Revocations
 from tests.contract.conftest import TickingClock
+from tests.databases import fresh_database
 from tests.factories import LONG_AGO
 
 TOKEN = Target("token-1")
@@ -27,11 +27,8 @@ LONG_AGO_MS = round(LONG_AGO.timestamp() * 1000)
 @pytest.fixture
 async def kept(mongodb_url: str) -> AsyncIterator[RevokedTokens]:
     """Those of a database of its own."""
-    client = open_client(mongodb_url, timeout_seconds=20)
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    yield RevokedTokens(database)
-    await client.drop_database(database.name)
-    client.close()
+    async with fresh_database(mongodb_url) as database:
+        yield RevokedTokens(database)
 
 
 @pytest.fixture

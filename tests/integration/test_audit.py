@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 from bench.counts import Commands
 from models.audit import Entry, story_of
@@ -25,6 +24,7 @@ from services.audit import Audit
 from services.sequencer import Sequencer
 from tests.audit import an_act, history_of
 from tests.contract.steps import moved
+from tests.databases import fresh_store
 from tests.factories import a_payout
 from tests.unit.services.faulty_store import FaultyStore
 
@@ -36,13 +36,8 @@ AUDITOR = Caller("ada", "APPROVER", {"audit:view": Reach.ALL})
 
 @pytest.fixture
 async def store(mongodb_url: str) -> AsyncIterator[MongoPayoutStore]:
-    client = open_client(mongodb_url, timeout_seconds=20)
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    store = MongoPayoutStore(database)
-    await store.prepare()
-    yield store
-    await client.drop_database(database.name)
-    client.close()
+    async with fresh_store(mongodb_url) as store:
+        yield store
 
 
 async def create(store: MongoPayoutStore) -> Payout:
@@ -128,10 +123,6 @@ async def test_a_crash_between_append_and_removal(
 
 async def test_a_group_takes_few_commands(mongodb_url: str) -> None:
     commands = Commands()
-    client = open_client(mongodb_url, timeout_seconds=20, listeners=[commands])
-    store = MongoPayoutStore(majority_database(client, f"test_{uuid.uuid4().hex}"))
-    await store.prepare()
-    sequencer = Sequencer(store, 400, DAY)
 
     async def turn(payouts: int, acts: int) -> int:
         for _ in range(payouts):
@@ -143,12 +134,12 @@ async def test_a_group_takes_few_commands(mongodb_url: str) -> None:
             await sequencer.run()
         return sent.total()
 
-    assert await turn(0, 0) == 1
-    assert await turn(120, 0) <= 5
-    assert await turn(120, 0) <= 3
-    assert await turn(1, 1) <= 4
-    await client.drop_database(store._database.name)
-    client.close()
+    async with fresh_store(mongodb_url, [commands]) as store:
+        sequencer = Sequencer(store, 400, DAY)
+        assert await turn(0, 0) == 1
+        assert await turn(120, 0) <= 5
+        assert await turn(120, 0) <= 3
+        assert await turn(1, 1) <= 4
 
 
 # ---- tampering in the database ----

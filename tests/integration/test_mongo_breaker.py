@@ -1,13 +1,12 @@
 """The breaker around MongoDB: outages open it, refusals don't, and callers hear at once."""
 
-import uuid
-
 import pytest
 
 from adapters.mongo.breaker import mongo_breaker
 from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 from ports.store import KeyTakenError, StoreError
+from tests.databases import fresh_database
 from tests.factories import a_payout
 from utils.circuit_breaker import BreakerPolicy, BreakerState
 
@@ -29,15 +28,12 @@ async def test_an_outage_opens_it_and_then_no_call_is_tried() -> None:
 
 
 async def test_what_the_server_refuses_is_no_outage(mongodb_url: str) -> None:
-    client = open_client(mongodb_url, timeout_seconds=20)
-    name = f"test_{uuid.uuid4().hex}"
     breaker = mongo_breaker(POLICY)
-    store = MongoPayoutStore(majority_database(client, name), breaker)
-    await store.prepare()
-    await store.insert(a_payout(idempotency_key="taken"))
-    for _ in range(POLICY.failure_threshold + 1):
-        with pytest.raises(KeyTakenError):
-            await store.insert(a_payout(idempotency_key="taken"))
+    async with fresh_database(mongodb_url) as database:
+        store = MongoPayoutStore(database, breaker)
+        await store.prepare()
+        await store.insert(a_payout(idempotency_key="taken"))
+        for _ in range(POLICY.failure_threshold + 1):
+            with pytest.raises(KeyTakenError):
+                await store.insert(a_payout(idempotency_key="taken"))
     assert breaker.state is BreakerState.CLOSED
-    await client.drop_database(name)
-    client.close()

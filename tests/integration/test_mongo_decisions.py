@@ -1,6 +1,5 @@
 """What decisions read from MongoDB: by one command each, over indexes, and within bounds."""
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
-from adapters.mongo.client import Client, Database, Document, majority_database, open_client
+from adapters.mongo.client import Database, Document, majority_database, open_client
 from adapters.mongo.compliance import Compliance
 from adapters.mongo.dispatch import Dispatch
 from adapters.mongo.documents import payout_document
@@ -26,6 +25,7 @@ from models.order import RouteName
 from models.payout import PayoutStatus
 from models.registry import AddressList, KycRecord
 from ports.store import StoreError
+from tests.databases import fresh_database
 from tests.factories import LONG_AGO, OWNER, RECIPIENT, a_payout
 
 DENY = AddressList.DENY
@@ -142,26 +142,18 @@ def commands() -> Commands:
 
 
 @pytest.fixture
-async def client(mongodb_url: str, commands: Commands) -> AsyncIterator[Client]:
-    client = open_client(mongodb_url, timeout_seconds=20, listeners=[commands])
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def database(client: Client) -> AsyncIterator[Database]:
+async def database(mongodb_url: str, commands: Commands) -> AsyncIterator[Database]:
     """Payouts of two clients to one recipient over all routes, and an address in each list."""
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    await ensure_indexes(database)
-    now = (await client.admin.command("hello"))["localTime"]
-    kinds = product(RouteName, PayoutStatus, range(EACH_KIND))
-    await database["payouts"].insert_many(
-        [a_document(route, status, number, now) for route, status, number in kinds]
-    )
-    for name in ("put_listed", "put_kyc"):
-        await WRITES[name](database)
-    yield database
-    await client.drop_database(database.name)
+    async with fresh_database(mongodb_url, [commands]) as database:
+        await ensure_indexes(database)
+        now = (await database.client.admin.command("hello"))["localTime"]
+        kinds = product(RouteName, PayoutStatus, range(EACH_KIND))
+        await database["payouts"].insert_many(
+            [a_document(route, status, number, now) for route, status, number in kinds]
+        )
+        for name in ("put_listed", "put_kyc"):
+            await WRITES[name](database)
+        yield database
 
 
 def a_document(route: RouteName, status: PayoutStatus, number: int, now: datetime) -> Document:

@@ -1,16 +1,16 @@
 """Documents of an earlier version of the service: without routes, wallets, ranks and counts."""
 
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.mongo.client import Document, majority_database, open_client
+from adapters.mongo.client import Document
 from adapters.mongo.documents import payout_document
 from adapters.mongo.store import MongoPayoutStore
 from models.limits import Used
 from models.payout import PayoutStatus
 from tests.contract.steps import recording, stored
+from tests.databases import fresh_store
 from tests.factories import LONG_AGO, OWNER, RECIPIENT, a_payout, a_window, an_attempt
 
 NEW_FIELDS = (
@@ -21,13 +21,8 @@ NEW_FIELDS = (
 
 @pytest.fixture
 async def store(mongodb_url: str) -> AsyncIterator[MongoPayoutStore]:
-    client = open_client(mongodb_url, timeout_seconds=20)
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    store = MongoPayoutStore(database)
-    await store.prepare()
-    yield store
-    await client.drop_database(database.name)
-    client.close()
+    async with fresh_store(mongodb_url) as store:
+        yield store
 
 
 def as_before(document: Document) -> Document:

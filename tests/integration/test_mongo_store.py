@@ -20,7 +20,7 @@ from pymongo.monitoring import (
 )
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.client import Client, Collection, Database, majority_database, open_client
+from adapters.mongo.client import Collection, Database, majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 from devnet.binaries import library_environment, mongod_binary
 from devnet.embedded import Mongod
@@ -33,6 +33,7 @@ from ports.audit import AuditQuery
 from ports.store import PayoutQuery, Scope, StoreError, Unexplained, UnfitStoreError
 from tests.audit import a_log, a_story, an_act, records_of
 from tests.contract.steps import inserted, processing, recording, stored
+from tests.databases import fresh_database, fresh_store
 from tests.factories import (
     LONG_AGO,
     OWNER,
@@ -168,17 +169,9 @@ def own_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 
 
 @pytest.fixture
-async def client(mongodb_url: str) -> AsyncIterator[Client]:
-    client = open_client(mongodb_url, timeout_seconds=20)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-async def database(client: Client) -> AsyncIterator[Database]:
-    database = majority_database(client, f"test_{uuid.uuid4().hex}")
-    yield database
-    await client.drop_database(database.name)
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    async with fresh_database(mongodb_url) as database:
+        yield database
 
 
 @pytest.fixture
@@ -350,40 +343,36 @@ async def commands_of(counter: CommandCounter, call: Awaitable[object]) -> Count
 
 async def test_round_trips_are_per_group(mongodb_url: str) -> None:
     counter = CommandCounter()
-    client = open_client(mongodb_url, timeout_seconds=20, listeners=[counter])
-    store = MongoPayoutStore(majority_database(client, f"test_{uuid.uuid4().hex}"))
-    await store.prepare()
-    payouts = [a_payout() for _ in range(150)]
-    attempts = {payout.payout_id: an_attempt(payout) for payout in payouts}
-    idle = store.claim(150, "owner", "token", 60)
-    assert await commands_of(counter, idle) == {"find": 1}
-    assert await commands_of(counter, store.insert(payouts[0])) == {"insert": 1}
-    await asyncio.gather(*map(store.insert, payouts))
-    claim = store.claim(150, "owner", "token", 60)
-    assert await commands_of(counter, claim) == {"find": 2, "update": 1}
-    changes = [recording(payout, attempts[payout.payout_id]) for payout in payouts]
-    assert await commands_of(counter, store.apply(changes)) == {"update": 1}
-    notes = [BroadcastNote(key, attempt.txid, "SUCCESS") for key, attempt in attempts.items()]
-    assert await commands_of(counter, store.note_broadcasts(notes)) == {"update": 1}
-    hits = [*map(a_hit, attempts.values()), a_hit()]
-    move = store.move_cursor(None, a_cursor(1), hits)
-    assert await commands_of(counter, move) == {"update": 1}
-    move = store.move_cursor(a_cursor(1), a_cursor(2), [])
-    assert await commands_of(counter, move) == {"update": 1}
-    assert await commands_of(counter, store.exposures("t")) == {"aggregate": 1}
-    assert await commands_of(counter, store.to_settle(100)) == {"find": 1}
-    assert await commands_of(counter, store.live_to_review(0, 0, 0, 100)) == {"find": 1}
-    reserving = store.reserve(WINDOWS, "payout_1", 1)
-    assert await commands_of(counter, reserving) == {"update": 1, "find": 1}
-    releasing = store.release([window.window_id for window in WINDOWS], "payout_1")
-    assert await commands_of(counter, releasing) == {"update": 1}
-    keeping = store.settle_reservations({window.window_id: ["payout_1"] for window in WINDOWS})
-    assert await commands_of(counter, keeping) == {"update": 1}
-    assert await commands_of(counter, store.expire_due(100)) == {"aggregate": 1}
-    assert await commands_of(counter, store.release_due(100)) == {"aggregate": 1}
-    assert await commands_of(counter, store.full_batches(2)) == {"aggregate": 1}
-    await client.drop_database(store._database.name)
-    client.close()
+    async with fresh_store(mongodb_url, [counter]) as store:
+        payouts = [a_payout() for _ in range(150)]
+        attempts = {payout.payout_id: an_attempt(payout) for payout in payouts}
+        idle = store.claim(150, "owner", "token", 60)
+        assert await commands_of(counter, idle) == {"find": 1}
+        assert await commands_of(counter, store.insert(payouts[0])) == {"insert": 1}
+        await asyncio.gather(*map(store.insert, payouts))
+        claim = store.claim(150, "owner", "token", 60)
+        assert await commands_of(counter, claim) == {"find": 2, "update": 1}
+        changes = [recording(payout, attempts[payout.payout_id]) for payout in payouts]
+        assert await commands_of(counter, store.apply(changes)) == {"update": 1}
+        notes = [BroadcastNote(key, attempt.txid, "SUCCESS") for key, attempt in attempts.items()]
+        assert await commands_of(counter, store.note_broadcasts(notes)) == {"update": 1}
+        hits = [*map(a_hit, attempts.values()), a_hit()]
+        move = store.move_cursor(None, a_cursor(1), hits)
+        assert await commands_of(counter, move) == {"update": 1}
+        move = store.move_cursor(a_cursor(1), a_cursor(2), [])
+        assert await commands_of(counter, move) == {"update": 1}
+        assert await commands_of(counter, store.exposures("t")) == {"aggregate": 1}
+        assert await commands_of(counter, store.to_settle(100)) == {"find": 1}
+        assert await commands_of(counter, store.live_to_review(0, 0, 0, 100)) == {"find": 1}
+        reserving = store.reserve(WINDOWS, "payout_1", 1)
+        assert await commands_of(counter, reserving) == {"update": 1, "find": 1}
+        releasing = store.release([window.window_id for window in WINDOWS], "payout_1")
+        assert await commands_of(counter, releasing) == {"update": 1}
+        keeping = store.settle_reservations({window.window_id: ["payout_1"] for window in WINDOWS})
+        assert await commands_of(counter, keeping) == {"update": 1}
+        assert await commands_of(counter, store.expire_due(100)) == {"aggregate": 1}
+        assert await commands_of(counter, store.release_due(100)) == {"aggregate": 1}
+        assert await commands_of(counter, store.full_batches(2)) == {"aggregate": 1}
 
 
 async def test_no_read_of_payouts_scans_the_collection(own_store: MongoPayoutStore) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import httpx
 import jwt
-from fastapi import FastAPI
 
 from adapters.memory.store import MemoryPayoutStore
 from adapters.memory.throttle import LocalThrottle
 from adapters.memory.tokens import MemoryRevocations
-from api.app import Edge, build_app
+from api.app import Edge
 from api.status import StatusView
 from config import Settings, load_settings
 from models.caller import Caller
@@ -35,6 +34,7 @@ from services.compliance import Compliance
 from services.payout_router import Created
 from services.quoting import LimitReport, Quote, RouteReport
 from services.tokens import Tokens
+from tests.apps import an_app
 from utils.health_check import CheckResult, HealthCheck, HealthRegistry, HealthStatus
 from utils.metrics import Metrics
 
@@ -300,23 +300,18 @@ class World:
 
 @asynccontextmanager
 async def world(**environ: str) -> AsyncIterator[World]:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = build_app(lifespan)
     settings = make_settings(**environ)
     metrics = Metrics(settings.metrics.families)
     container = FakeContainer(
         FakeRouter(), FakeControl(), bounded(settings, refusal_seconds=0), healthy(), metrics
     )
-    app.state.container = container
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://payouts.test",
-        headers={"Authorization": f"Bearer {token()}"},
-    ) as client:
-        yield World(app, container, client)
+    with an_app(container) as app:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://payouts.test",
+            headers={"Authorization": f"Bearer {token()}"},
+        ) as client:
+            yield World(app, container, client)
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str, field: str | None = None):
