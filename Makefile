@@ -9,7 +9,10 @@ PACKAGES = adapters api bench config.py devnet models settings payout_router_ent
 	payout_router_main.py ports services utils workers configs/environment/write_secrets.py
 SEEDS ?= 1000000
 WORKERS ?= $$(nproc)
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three at once on two cores, as many tests wait; and each of the servers that they start would
+# compile the service again if it were not kept.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile \
+	--no-loadscope-reorder
 
 IMAGE ?= pickme/lucid-tron-payout-router:latest-arm64
 ENGINE ?= $$(command -v docker || command -v podman)

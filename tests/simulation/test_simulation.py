@@ -21,7 +21,7 @@ from tests.simulation.explore import Injection, explore, injections, run_injecti
 from tests.simulation.ports import methods_of
 from tests.simulation.world import run_seed
 
-SECONDS = float(os.environ.get("SIMULATION_SECONDS", "60"))
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "30"))
 STRIDE = int(os.environ.get("SIMULATION_STRIDE", "40"))
 FEWEST, MOST, STEP = 60, 2_000, 20
 """How many of the first seeds are run at least; how many must be enough for every kind of fault,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.address import ZERO_ADDRESS
@@ -127,6 +127,7 @@ async def test_fifty_at_once_with_one_key_and_two_bodies_are_one_payout(seed: in
     assert await desk.used() == USDT_12_50
 
 
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.integers(0, 10**6))
 async def test_two_hundred_at_once_never_exceed_the_day(seed: int) -> None:
     desk = a_desk(lambda memory: SlowStore(memory, seed))
