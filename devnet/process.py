@@ -1,5 +1,6 @@
 """Servers of the development stack: started, watched, ended by process id, never left behind."""
 
+import atexit
 import os
 import secrets
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -36,17 +38,43 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on.
+_held = ExitStack()
+atexit.register(_held.close)
+
+
+def free_port(count: int = 1) -> int:
+    """A TCP port of 127.0.0.1, the first of `count` in a row, that nobody has.
+
+    It stays this process's: no other that asks is given it before a server listens there, nor while
+    that restarts.
 
     Raises:
-        StartError: a hundred ports in a row were taken.
+        StartError: a hundred choices in a row were taken.
     """
     for _ in range(100):
-        port = secrets.choice(PORTS)
-        if port_is_free(port):
-            return port
+        first = secrets.choice(PORTS[: 1 - count or None])
+        with ExitStack() as held, suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(_held_port(port))
+            _held.enter_context(held.pop_all())
+            return first
     raise StartError(f"no free TCP port on {HOST}")
+
+
+def _held_port(port: int) -> socket.socket:
+    """A socket bound to a port that no other socket is bound to. It does not listen, and so Linux
+    lets those of servers (SO_REUSEADDR, socket(7)) have the port beside it; where another system
+    does not, nothing is held. Raises OSError."""
+    holder = socket.socket()
+    try:
+        holder.bind((HOST, port))
+    except OSError:
+        holder.close()
+        raise
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform != "linux":
+        holder.close()
+    return holder
 
 
 class Server(ABC):

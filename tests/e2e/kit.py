@@ -30,7 +30,7 @@ from pymongo.errors import OperationFailure
 
 from adapters.signer.keys import address_of_private_key
 from devnet.embedded import Valkey
-from devnet.process import HOST, TETHER, HttpServer, free_port, port_is_free
+from devnet.process import HOST, TETHER, HttpServer, free_port
 from devnet.stack import ROOT
 from models.money import BASE_UNITS, format_amount
 from settings.environment import DEFAULT_CONFIG_DIR
@@ -265,7 +265,7 @@ def run_to_its_end(
 
 def devnet_server(folder: Path, network: str = "devnet") -> HttpServer:
     """A devnet with NODES endpoints, on its port and the next ones; it keeps its chain."""
-    port = next(p for p in iter(free_port, None) if all(port_is_free(p + n) for n in range(NODES)))
+    port = free_port(NODES)
     options = {
         "--port": port,
         "--nodes": NODES,
@@ -313,10 +313,14 @@ class World:
         self._logs: list[Path] = []
 
     def __enter__(self) -> Self:
-        self._parts.enter_context(self.devnet)
-        self._parts.callback(self.valkey.stop)
-        self.start_valkey()
-        self.fund(WALLET_USDT, WALLET_TRX)
+        try:
+            self._parts.enter_context(self.devnet)
+            self._parts.callback(self.valkey.stop)
+            self.start_valkey()
+            self.fund(WALLET_USDT, WALLET_TRX)
+        except BaseException:
+            self._parts.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,6 +22,7 @@ from adapters.signer.keyfile import unseal
 from adapters.signer.keys import address_of_private_key
 from api.verify import verify
 from config import load_settings
+from devnet.process import free_port
 from tests.processes import all_end, children_of, watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,12 +293,6 @@ def application(tmp_path: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / "payout_router_main.py").write_text(APPLICATION, encoding="utf-8")
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 def start(application: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:

@@ -5,10 +5,12 @@
 import io
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 
 from adapters.signer.keyfile import unseal
 from config import DEVELOPMENT_SECRET_PREFIX, load_settings
-from devnet import binaries
+from devnet import binaries, process
 from devnet.board import Board, holdings_table, live_line, paid_table, reasons
 from devnet.demo import ORDERS, REFUSED, SHARED, URGENT, demo_environment, second_wallet
 from devnet.process import HttpServer, StartError, free_port, port_is_free
@@ -356,6 +358,29 @@ def test_a_folder_serves_one_stack_at_a_time(tmp_path: Path) -> None:
 
 
 # ---- servers ----
+
+
+def test_a_port_is_given_once_and_a_server_can_have_it(monkeypatch):
+    first = free_port(3)
+    assert all(port_is_free(port) for port in range(first, first + 3))
+    monkeypatch.setattr(process, "PORTS", range(first, first + 3))
+    with pytest.raises(StartError, match="no free TCP port"):
+        free_port()
+    with socket.create_server((process.HOST, first)):
+        assert not port_is_free(first)
+    assert port_is_free(first)
+
+
+def test_ports_in_a_row_are_given_together_or_not_at_all(monkeypatch):
+    with ExitStack() as held, socket.socket() as taken:
+        monkeypatch.setattr(process, "_held", held)
+        first = free_port(2)
+        held.pop_all().close()
+        monkeypatch.setattr(process, "PORTS", range(first, first + 2))
+        taken.bind((process.HOST, first + 1))
+        with pytest.raises(StartError):
+            free_port(2)
+        assert free_port() == first
 
 
 def program(tmp_path: Path, source: str, name: str = "the program") -> HttpServer:
