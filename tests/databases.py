@@ -1,6 +1,7 @@
 """Databases that a test has for itself."""
 
 import uuid
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,10 @@ from adapters.mongo.client import Database, majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 
 PATIENCE_SECONDS = 20
+APART = 5
+"""How many other databases are used before one is used again."""
+
+_used: dict[str, deque[str]] = defaultdict(deque)
 
 
 @asynccontextmanager
@@ -35,3 +40,23 @@ async def fresh_store(
         store = MongoPayoutStore(database)
         await store.prepare()
         yield store
+
+
+@asynccontextmanager
+async def lent_store(url: str) -> AsyncIterator[MongoPayoutStore]:
+    """A store that is ready and empty, for a test that leaves its indexes alone.
+
+    A new database takes most of its time for these, so another test gets it afterwards: not the
+    next one, as a call that a test has given up may still be under way.
+    """
+    client = open_client(url, timeout_seconds=PATIENCE_SECONDS)
+    used = _used[url]
+    name = used.popleft() if len(used) > APART else f"test_{uuid.uuid4().hex}"
+    database = majority_database(client, name)
+    for collection in await database.list_collection_names():
+        await database[collection].delete_many({})
+    store = MongoPayoutStore(database)
+    await store.prepare()
+    yield store
+    used.append(name)
+    client.close()

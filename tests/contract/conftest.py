@@ -8,7 +8,7 @@ import pytest
 from adapters.memory.store import MemoryPayoutStore
 from adapters.mongo.store import MongoPayoutStore
 from ports.store import PayoutStore
-from tests.databases import fresh_store
+from tests.databases import lent_store
 from tests.factories import LONG_AGO
 
 
@@ -25,8 +25,8 @@ class TickingClock:
 
 @pytest.fixture
 async def mongo_store(mongodb_url: str) -> AsyncIterator[MongoPayoutStore]:
-    """A store in a database of its own."""
-    async with fresh_store(mongodb_url) as store:
+    """A store in a database that nobody else uses."""
+    async with lent_store(mongodb_url) as store:
         yield store
 
 

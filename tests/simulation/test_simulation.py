@@ -22,7 +22,7 @@ from tests.simulation.ports import methods_of
 from tests.simulation.world import run_seed
 
 SECONDS = float(os.environ.get("SIMULATION_SECONDS", "30"))
-STRIDE = int(os.environ.get("SIMULATION_STRIDE", "40"))
+STRIDE = int(os.environ.get("SIMULATION_STRIDE", "60"))
 FEWEST, MOST, STEP = 60, 2_000, 20
 """How many of the first seeds are run at least; how many must be enough for every kind of fault,
 of which the rarest fires in one world of 150; and how many go between two looks."""
