@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final
 
+from models.duration import in_words
 from models.errors import PayoutError
 from models.findings import Effect, Finding
 from models.money import Currency, format_amount
@@ -197,8 +198,8 @@ def _both(one: Workflow, other: Workflow) -> Workflow:
 
 def _demand(workflow: Workflow) -> str:
     people = "approval" if workflow.needed == 1 else "approvals by different people"
-    minutes = workflow.timeout_seconds / 60
-    return f"{workflow.needed} {people} ({_either(workflow.roles)}) within {minutes:g} minutes"
+    within = in_words(workflow.timeout_seconds)
+    return f"{workflow.needed} {people} ({_either(workflow.roles)}) within {within}"
 
 
 def _either(roles: Sequence[str]) -> str:
