@@ -5,6 +5,9 @@ another clock.
 """
 
 from dataclasses import dataclass, field
+from typing import Self
+
+from models.money import Currency
 
 BLOCK_INTERVAL_MS = 3_000
 """One slot (java-tron `Parameter.java`, 3 s)."""
@@ -103,6 +106,16 @@ class Balances:
 
     trx_sun: int
     usdt: int
+
+    @classmethod
+    def taken_by(cls, amount: int, currency: Currency, fee_sun: int) -> Self:
+        """What a payout of that amount (base units of the currency) takes of a wallet, where it
+        burns so much."""
+        in_trx = currency is Currency.TRX
+        return cls(fee_sun + (amount if in_trx else 0), 0 if in_trx else amount)
+
+    def __sub__(self, taken: Self) -> "Balances":
+        return Balances(self.trx_sun - taken.trx_sun, self.usdt - taken.usdt)
 
 
 @dataclass(frozen=True, slots=True)

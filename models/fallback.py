@@ -5,7 +5,7 @@ gate, its breaker is open, or it is full. What asked for a route by name stays, 
 person gave one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -54,10 +54,9 @@ class Standing:
             funds = route.state.funds
             if funds is None or self.wallets[route.name] != wallet:
                 return route
-            rest = Balances(funds.trx_sun - taken.trx_sun, funds.usdt - taken.usdt)
-            return replace(route, state=replace(route.state, funds=rest))
+            return replace(route, state=replace(route.state, funds=funds - taken))
 
-        return self._with({each: [*map(left, routes)] for each, routes in self.routes.items()})
+        return self._each(left)
 
     def moved(self, payout: Payout, new: RouteName) -> "Standing":
         """The same when the payout waits on its new route and no more on its own."""
@@ -69,13 +68,12 @@ class Standing:
         order = payout.order
         there = next(each for each in self.routes[order.currency] if each.name is new)
         fee = there.state.usual_fee_sun or 0
-        in_trx = order.currency is Currency.TRX
-        takes = Balances(fee + order.amount, 0) if in_trx else Balances(fee, order.amount)
-        after = {each: [*map(counted, routes)] for each, routes in self.routes.items()}
-        return self._with(after).spent(self.wallets[new], takes)
+        taken = Balances.taken_by(order.amount, order.currency, fee)
+        return self._each(counted).spent(self.wallets[new], taken)
 
-    def _with(self, routes: Mapping[Currency, Sequence[Route]]) -> "Standing":
-        return replace(self, routes=routes)
+    def _each(self, change: Callable[[Route], Route]) -> "Standing":
+        after = {each: [*map(change, routes)] for each, routes in self.routes.items()}
+        return replace(self, routes=after)
 
 
 def doubtful(standing: Standing, largest: Mapping[Currency, int]) -> Sequence[RouteName]:

@@ -102,10 +102,9 @@ def _obstacle(payout: Payout, cost: Cost, left: Purse, policy: FeePolicy) -> Rea
 
 
 def _minus(left: Purse, payout: Payout, cost: Cost) -> Purse:
-    amount = payout.order.amount
-    in_trx = payout.order.currency is Currency.TRX
+    taken = Balances.taken_by(payout.order.amount, payout.order.currency, cost.max_cost_sun)
     return Purse(
-        trx_sun=left.trx_sun - cost.max_cost_sun - (amount if in_trx else 0),
-        usdt=left.usdt - (0 if in_trx else amount),
+        trx_sun=left.trx_sun - taken.trx_sun,
+        usdt=left.usdt - taken.usdt,
         fees_sun=left.fees_sun - cost.max_cost_sun,
     )

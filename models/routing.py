@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from models.chain import Balances
 from models.errors import PayoutError
 from models.findings import Effect, Finding
 from models.money import Currency, format_amount
@@ -170,13 +171,12 @@ def _unfunded(route: Route, wanted: Wanted) -> str | None:
     if funds is None:
         return None
     fee = route.state.usual_fee_sun or 0
-    in_trx = wanted.currency is Currency.TRX
-    trx_needed = fee + (wanted.amount if in_trx else 0)
-    if not in_trx and funds.usdt < wanted.amount:
+    needed = Balances.taken_by(wanted.amount, wanted.currency, fee)
+    if needed.usdt and funds.usdt < needed.usdt:
         return f"the wallet has {_left(funds.usdt)} USDT left, and {_money(wanted)} is needed"
-    if funds.trx_sun < trx_needed:
-        needed = format_amount(trx_needed)
-        return f"the wallet has {_left(funds.trx_sun)} TRX left, and {needed} TRX is needed"
+    if funds.trx_sun < needed.trx_sun:
+        trx = format_amount(needed.trx_sun)
+        return f"the wallet has {_left(funds.trx_sun)} TRX left, and {trx} TRX is needed"
     return None
 
 

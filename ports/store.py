@@ -4,10 +4,11 @@ Every write returns only when a majority has journaled it; every read that decid
 a majority read from the primary. "Now" is always the store's own clock.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from models.chain import Cursor, Hit
 from models.limits import Used
@@ -81,6 +82,17 @@ class StatusTotal:
     currency: Currency
     count: int
     amount: int
+
+    @classmethod
+    def of(cls, payouts: Iterable[Payout]) -> Sequence[Self]:
+        """Those of some payouts, by status and currency."""
+        counts: Counter[tuple[PayoutStatus, Currency]] = Counter()
+        amounts: Counter[tuple[PayoutStatus, Currency]] = Counter()
+        for payout in payouts:
+            key = (payout.status, payout.order.currency)
+            counts[key] += 1
+            amounts[key] += payout.order.amount
+        return [cls(*key, counts[key], amounts[key]) for key in sorted(counts)]
 
 
 @dataclass(frozen=True, slots=True)

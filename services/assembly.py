@@ -222,6 +222,7 @@ async def assemble(ports: Ports, policies: Policies) -> Services:
             admission=admission,
             deciding=deciding,
             spending=policies.spending,
+            limits=limits,
         ),
         explaining=Explaining(store, builder, acts),
         wakeups=ports.wakeups,

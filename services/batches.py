@@ -66,13 +66,7 @@ class BatchReport:
     @property
     def totals(self) -> Sequence[StatusTotal]:
         """Counts and sums of the payouts by status and currency."""
-        found: dict[tuple[str, str], StatusTotal] = {}
-        for payout in self.payouts:
-            key = (payout.status, payout.order.currency)
-            one = found.get(key, StatusTotal(*key, count=0, amount=0))
-            amount = one.amount + payout.order.amount
-            found[key] = replace(one, count=one.count + 1, amount=amount)
-        return [found[key] for key in sorted(found)]
+        return StatusTotal.of(self.payouts)
 
 
 class Batches:

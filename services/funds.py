@@ -122,13 +122,10 @@ class Funds:
         live = payout.live_attempt
         owner = self._builder.owner_of(payout) if live is None else live.owner
         rates = await self._chain.fee_rates()
-        amount = payout.order.amount
-        in_trx = payout.order.currency is Currency.TRX
+        order = payout.order
+        needs = Balances.taken_by(order.amount, order.currency, self._usual_cost(rates))
         await self._store.close_gate(
-            WALLET_GATE + owner,
-            reason,
-            needs_trx_sun=self._usual_cost(rates) + (amount if in_trx else 0),
-            needs_usdt=0 if in_trx else amount,
+            WALLET_GATE + owner, reason, needs_trx_sun=needs.trx_sun, needs_usdt=needs.usdt
         )
 
     async def _price(

@@ -65,6 +65,19 @@ class LimitKeeper:
             used = await self._store.used([window.window_id])
             raise LimitReachedError(window, used.get(window.window_id, Used()))
 
+    async def full(
+        self, windows: Sequence[SpendWindow], amount: int
+    ) -> Sequence[LimitReachedError]:
+        """Which of the windows seem to have no room for an amount; nothing is taken. Raises
+        StoreError."""
+        used = await self._store.used([window.window_id for window in windows])
+        found = [(window, used.get(window.window_id, Used())) for window in windows]
+        return [
+            LimitReachedError(window, held)
+            for window, held in found
+            if not window.takes(held, amount)
+        ]
+
     async def release(
         self, window_ids: Sequence[str], payout_id: str, until: datetime | None = None
     ) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from models.errors import Reason
 from models.findings import Finding
-from models.limits import Used
 from models.order import RouteName
 from models.payout import Payout, told
 from models.spending import SpendPolicy, SpendWindow, route_windows
@@ -42,12 +41,7 @@ class Moving:
     async def has_room(self, payout: Payout, route: RouteName) -> bool:
         """Whether the limits of a route seem to have room for the payout; nothing is taken. Raises
         StoreError."""
-        windows = self._windows(payout, route)
-        used = await self._store.used([window.window_id for window in windows])
-        return all(
-            window.takes(used.get(window.window_id, Used()), payout.order.amount)
-            for window in windows
-        )
+        return not await self._limits.full(self._windows(payout, route), payout.order.amount)
 
     async def move(
         self, payout: Payout, route: RouteName, said: Finding, reason: str, **signature: Any

@@ -21,7 +21,6 @@ from models.spending import (
     SpendWindow,
     client_windows,
     recipient_windows,
-    refusal,
     shared_windows,
 )
 from ports.chain import Chain, ChainUnavailableError
@@ -29,6 +28,7 @@ from ports.store import PayoutStore
 from services.admission import Admission, Judged
 from services.attempts import AttemptBuilder
 from services.deciding import Deciding
+from services.limits import LimitKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class Quoting:
         admission: Admission,
         deciding: Deciding,
         spending: SpendPolicy,
+        limits: LimitKeeper,
     ) -> None:
         self._store = store
         self._chain = chain
@@ -96,6 +97,7 @@ class Quoting:
         self._admission = admission
         self._deciding = deciding
         self._spending = spending
+        self._limits = limits
 
     async def quote(self, caller: Caller, order: Order) -> Quote:
         """What would become of the order if this caller created it now. Raises StoreError."""
@@ -125,15 +127,10 @@ class Quoting:
         first: PayoutError | None = None
         for ranked in judged.decision.choice.ranked:
             windows = self._admission.windows(caller, order, ranked.name, judged.now)
-            used = await self._store.used([window.window_id for window in windows])
-            full = [
-                refusal(window, used=held.amount, count=held.count)
-                for window in windows
-                if not window.takes(held := used.get(window.window_id, Used()), order.amount)
-            ]
+            full = await self._limits.full(windows, order.amount)
             if not full:
                 return ranked.name, None
-            first = first or full[0]
+            first = first or full[0].refusal
         return None, first
 
     async def _estimate(self, order: Order, route: RouteName) -> Estimate | None:

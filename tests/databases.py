@@ -4,11 +4,14 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from pymongo.monitoring import CommandListener
 
 from adapters.mongo.client import Database, majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
+
+StoreT = TypeVar("StoreT", bound=MongoPayoutStore)
 
 PATIENCE_SECONDS = 20
 APART = 5
@@ -43,7 +46,9 @@ async def fresh_store(
 
 
 @asynccontextmanager
-async def lent_store(url: str) -> AsyncIterator[MongoPayoutStore]:
+async def lent_store(
+    url: str, store_class: type[StoreT] = MongoPayoutStore
+) -> AsyncIterator[StoreT]:
     """A store that is ready and empty, for a test that leaves its indexes alone.
 
     A new database takes most of its time for these, so another test gets it afterwards: not the
@@ -55,7 +60,7 @@ async def lent_store(url: str) -> AsyncIterator[MongoPayoutStore]:
     database = majority_database(client, name)
     for collection in await database.list_collection_names():
         await database[collection].delete_many({})
-    store = MongoPayoutStore(database)
+    store = store_class(database)
     await store.prepare()
     yield store
     used.append(name)

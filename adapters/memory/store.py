@@ -111,15 +111,7 @@ class MemoryPayoutStore(MemoryAuditLog, MemoryCompliance, MemoryFigures):
         return [*islice((payout for payout in found if fits(query, payout)), limit)]
 
     async def totals(self, scope: Scope) -> Sequence[StatusTotal]:
-        totals: dict[tuple[PayoutStatus, Currency], StatusTotal] = {}
-        for payout in self._payouts.values():
-            if in_scope(scope, payout):
-                key = (payout.status, payout.order.currency)
-                total = totals.get(key, StatusTotal(*key, count=0, amount=0))
-                totals[key] = replace(
-                    total, count=total.count + 1, amount=total.amount + payout.order.amount
-                )
-        return [totals[key] for key in sorted(totals)]
+        return StatusTotal.of(each for each in self._payouts.values() if in_scope(scope, each))
 
     # changes
 

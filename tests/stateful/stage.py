@@ -19,17 +19,16 @@ from fastapi import FastAPI
 
 from adapters.memory.store import MemoryPayoutStore
 from adapters.mongo import changes, compliance, dispatch, expressions, limits, marks, unexplained
-from adapters.mongo.client import majority_database, open_client
 from adapters.mongo.store import MongoPayoutStore
 from api.app import Edge, build_app
-from config import Settings, load_settings
 from devnet.devnet import Devnet
 from devnet.network import Transfer
 from models.limits import Used
 from models.payout import PayoutStatus
 from ports.store import PayoutQuery
 from services.ids import payout_id
-from tests.front import BASE_URL, ENVIRONMENT, container_of, token
+from tests.databases import lent_store
+from tests.front import BASE_URL, container_of, token, usual_settings
 from tests.harness import FakeClock, House, open_house
 from tests.stateful.policies import FROZEN, NET, TIGHT, WALLETS, Person
 from tests.throttles import OpenDoor
@@ -78,7 +77,7 @@ class Stage:
             signers=WALLETS,
             new_id=lambda now: payout_id(now, lambda bits: next(numbers)),
         )
-        edge().state.container = container_of(house, settings(), OpenDoor())
+        edge().state.container = container_of(house, usual_settings(), OpenDoor())
         await house.start()
         return house
 
@@ -152,12 +151,6 @@ def edge() -> Edge:
     return build_app(lifespan)
 
 
-@cache
-def settings() -> Settings:
-    """What the edge reads: above all, the roles of the policy file."""
-    return load_settings(ENVIRONMENT)
-
-
 def bearer(who: Person) -> str:
     """A token of a person, made anew every half hour."""
     return _signed(who, int(time.time()) // 1800)
@@ -175,26 +168,14 @@ async def in_memory(clock: FakeClock) -> AsyncIterator[MemoryPayoutStore]:
 
 
 def in_mongodb(url: str) -> Opener:
-    """Stores in one database of a server, which each one finds empty."""
-    prepared = False
+    """Stores in databases of a server, which each one finds empty."""
 
     @asynccontextmanager
     async def opened(clock: FakeClock) -> AsyncIterator[MongoPayoutStore]:
-        nonlocal prepared
-        client = open_client(url, timeout_seconds=20)
-        database = majority_database(client, "stateful")
-        store = _Still(database)
-        store.clock = clock
-        if prepared:
-            for name in await database.list_collection_names():
-                await database[name].delete_many({})
-        else:
-            await client.drop_database(database.name)
-            await store.prepare()
-            prepared = True
-        with _server_on(clock):
-            yield store
-        client.close()
+        async with lent_store(url, _Still) as store:
+            store.clock = clock
+            with _server_on(clock):
+                yield store
 
     return opened
 

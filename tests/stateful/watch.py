@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from models.money import Currency
 from models.order import RouteName
+from tests.front import usual_settings
 from tests.stateful.book import ENDED, FULL, Book, Known
 from tests.stateful.policies import KNOWN_RULES, RECIPIENTS, ROOT, UNIT, Person
-from tests.stateful.stage import Stage, edge, settings
+from tests.stateful.stage import Stage, edge
 
 
 class Watch(RuleBasedStateMachine):
@@ -84,7 +85,7 @@ class Watch(RuleBasedStateMachine):
         self, problem: dict[str, Any], codes: Collection[str], maybe: Collection[str]
     ) -> None:
         """A refusal is a declared one, with reasons, and one of those that there may be."""
-        known = settings().error_codes.codes[problem["code"]]
+        known = usual_settings().error_codes.codes[problem["code"]]
         assert (known.http_status, known.retryable) == (problem["status"], problem["retryable"])
         assert problem["detail"], problem
         assert problem["code"] in {*codes, *maybe}, f"only {codes} speak against it: {problem}"

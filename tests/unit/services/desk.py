@@ -195,6 +195,7 @@ def a_desk(
             admission=admission,
             deciding=deciding,
             spending=spending,
+            limits=limits,
         ),
         explaining=Explaining(store, builder, acts),
         wakeups=wakeups,
