@@ -28,6 +28,7 @@ import redis
 import yaml
 from pymongo.errors import OperationFailure
 
+from adapters.signer.keyfile import seal
 from adapters.signer.keys import address_of_private_key
 from devnet.embedded import Valkey
 from devnet.process import HOST, TETHER, HttpServer, free_port
@@ -279,6 +280,15 @@ def devnet_server(folder: Path, network: str = "devnet") -> HttpServer:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "devnet", *words]
     return HttpServer("the devnet", command, folder / "devnet.log", port, "/devnet/state", env)
+
+
+def sealed_keys(folder: Path, *keys: bytes) -> dict[str, str]:
+    """These private keys, sealed, in a new folder, and the variable that leads there."""
+    folder.mkdir()
+    for key in keys:
+        file = folder / f"{address_of_private_key(key)}.json"
+        file.write_bytes(seal(key, WALLET_SECRET))
+    return {"KEYS_DIR": str(folder)}
 
 
 def with_password(mongodb_url: str) -> str:

@@ -12,7 +12,6 @@ import httpx
 import pytest
 import yaml
 
-from adapters.signer.keyfile import seal
 from adapters.signer.keys import address_of_private_key
 from models.money import BASE_UNITS
 from settings.environment import DEFAULT_CONFIG_DIR
@@ -20,7 +19,6 @@ from tests.e2e.kit import (
     PACE,
     QUICK,
     WALLET,
-    WALLET_SECRET,
     Changes,
     Service,
     World,
@@ -32,6 +30,7 @@ from tests.e2e.kit import (
     keyed,
     look_at,
     order,
+    sealed_keys,
     until,
 )
 from tests.harness import fresh_address
@@ -74,18 +73,12 @@ AS_SHIPPED: Changes = {
 """Routes and approvals as they are shipped, and a wallet of its own for the urgent."""
 
 
-def keys(folder: Path) -> dict[str, str]:
-    """The second wallet's sealed key, and the variable that leads to it."""
-    folder.mkdir()
-    (folder / f"{SECOND}.json").write_bytes(seal(SECOND_KEY, WALLET_SECRET))
-    return {"KEYS_DIR": str(folder)}
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[World]:
     """A world in which two wallets pay."""
     folder = tmp_path_factory.mktemp("deciding")
-    with World(folder, mongodb_url, AS_SHIPPED, **keys(folder / "keys")) as world:
+    keys = sealed_keys(folder / "keys", SECOND_KEY)
+    with World(folder, mongodb_url, AS_SHIPPED, **keys) as world:
         world.fund(20_000 * BASE_UNITS)
         world.fund(SECOND_USDT, 10_000 * BASE_UNITS, SECOND)
         yield world

@@ -7,13 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.signer.keyfile import seal
 from adapters.signer.keys import address_of_private_key
 from models.money import BASE_UNITS
 from tests.e2e.kit import (
     PACE,
     WALLET,
-    WALLET_SECRET,
     Changes,
     Service,
     World,
@@ -22,6 +20,7 @@ from tests.e2e.kit import (
     create,
     look_at,
     order,
+    sealed_keys,
     until,
 )
 
@@ -52,9 +51,8 @@ OVERLAPPING: Changes = {
 def world(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[World]:
     """A world in which two wallets pay, of which one has enough for one payout."""
     folder = tmp_path_factory.mktemp("fallback")
-    (folder / "keys").mkdir()
-    (folder / "keys" / f"{POOR}.json").write_bytes(seal(POOR_KEY, WALLET_SECRET))
-    with World(folder, mongodb_url, OVERLAPPING, KEYS_DIR=str(folder / "keys")) as world:
+    keys = sealed_keys(folder / "keys", POOR_KEY)
+    with World(folder, mongodb_url, OVERLAPPING, **keys) as world:
         world.fund(50 * BASE_UNITS, 10_000 * BASE_UNITS, POOR)
         yield world
 

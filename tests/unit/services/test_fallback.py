@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from models.chain import Balances
 from models.errors import PayoutError
-from models.limits import Used
 from models.money import BASE_UNITS, Currency
 from models.order import RouteChoice, RouteName
 from models.payout import Payout, PayoutStatus
@@ -24,16 +23,14 @@ from models.spending import Ceiling, Period, SpendPolicy
 from ports.store import StoreError
 from services.deciding import FIGURES_SECONDS
 from services.fallback import GROUP
-from services.limits import ORPHAN_AGE_SECONDS
 from tests.contract.steps import recording
 from tests.factories import OWNER, RECIPIENT, an_attempt
 from tests.harness import DECISIONS, SERVICE
 from tests.unit.services.desk import Desk, a_desk
 from tests.unit.services.faulty_store import FaultyStore, SlowStore
+from tests.unit.services.two_routes import SOMEBODY, USDT_12_50, held, of, swept
 
 V0, KYC, DIRECT = RouteName
-USDT_12_50 = 12_500_000
-SOMEBODY = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"
 SOMEBODY_ELSE = "TQ5pz6bBWnQRRGQjSuLzXyGfFGqnYYH5kF"
 AFTER, TIMES = 60, 2
 DRY = Balances(0, 0)
@@ -90,23 +87,6 @@ async def now(desk: Desk, payout: Payout) -> Payout:
 
 async def routes_of(desk: Desk, payouts: Sequence[Payout]) -> Counter[RouteName | None]:
     return Counter([(await now(desk, payout)).route for payout in payouts])
-
-
-async def held(desk: Desk, route: RouteName) -> list[Used]:
-    """What the windows of a route hold: of the hour, and of the day."""
-    names = [f"hour:USDT:2026-03-01T12:route:{route}", f"day:USDT:2026-03-01:route:{route}"]
-    found = await desk.memory.used(names)
-    return [found[name] for name in names]
-
-
-def of(count: int) -> list[Used]:
-    """Windows that hold so many payouts."""
-    return [Used(count * USDT_12_50, count)] * 2
-
-
-async def swept(desk: Desk) -> None:
-    desk.clock.tick(ORPHAN_AGE_SECONDS)
-    await desk.limits.sweep()
 
 
 # what a round does

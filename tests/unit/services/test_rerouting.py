@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import PayoutError
-from models.limits import Used
 from models.money import Currency
 from models.order import RouteChoice, RouteName
 from models.payout import Payout
@@ -21,12 +20,11 @@ from tests.factories import OWNER, RECIPIENT
 from tests.harness import DECISIONS, SERVICE
 from tests.unit.services.desk import Desk, a_desk
 from tests.unit.services.faulty_store import FaultyStore, SlowStore
+from tests.unit.services.two_routes import SOMEBODY, held, of, swept
 
 V0, KYC, _ = RouteName
 LIMITS = {Currency.USDT: {Period.HOUR: Ceiling(count=2), Period.DAY: Ceiling(count=2)}}
 SPENDING = SpendPolicy(all={}, routes={V0: LIMITS, KYC: LIMITS})
-USDT_12_50 = 12_500_000
-SOMEBODY = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"
 
 
 def two_routes(store: Any = FaultyStore) -> Desk:
@@ -45,23 +43,6 @@ async def created(desk: Desk, route: RouteName = V0) -> Payout:
 
 async def choose(desk: Desk, payout: Payout, route: RouteName) -> Payout:
     return await desk.router.choose_route(SERVICE, payout.payout_id, route, "because")
-
-
-async def held(desk: Desk, route: RouteName) -> list[Used]:
-    """What the windows of a route hold: of the hour, and of the day."""
-    names = [f"hour:USDT:2026-03-01T12:route:{route}", f"day:USDT:2026-03-01:route:{route}"]
-    found = await desk.memory.used(names)
-    return [found[name] for name in names]
-
-
-def of(count: int) -> list[Used]:
-    """Windows that hold so many payouts."""
-    return [Used(count * USDT_12_50, count)] * 2
-
-
-async def swept(desk: Desk) -> None:
-    desk.clock.tick(ORPHAN_AGE_SECONDS)
-    await desk.limits.sweep()
 
 
 async def test_the_new_route_counts_it_and_the_old_one_no_more() -> None:
